@@ -1,0 +1,1 @@
+"""Compiled inner loops: free functions over arrays, no knowledge of files or messages."""

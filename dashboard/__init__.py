@@ -1,0 +1,1 @@
+"""What people see: the live page. Passes on what others computed."""

@@ -1,0 +1,1 @@
+"""Bridges: IOC programs that present real instruments under the PVs that the devices use."""

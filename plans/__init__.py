@@ -1,0 +1,1 @@
+"""What is done, in order: stubs, sweeps, field histories, adaptive temperature and pressure, preconditions."""

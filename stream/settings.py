@@ -1,0 +1,60 @@
+"""Settings of the stream and the one way settings are read: JSON written by deploy, checked against a frozen dataclass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Section `[stream]` of the rig file, with the places that deploy adds."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    runtime_dir: str
+    """Folder of the sockets and of the ring, mode 0700; short, since ipc paths end at 107 characters."""
+    data_dir: str
+    """Folder of frames, maps and documents."""
+    ring_mib: int = 256
+    """Size of the shared-memory ring, MiB."""
+    bands: int = 4
+    """Bands a frame is cut into: the unit of reassignment."""
+    heartbeat_s: float = 0.1
+    """Interval of heartbeats, s."""
+    dead_after_missed: int = 10
+    """Missed heartbeats after which a peer counts as dead."""
+    full_policy: str = "pause"
+    """What happens when the ring is full: `pause` the plan, `abandon` the oldest (counted), `spill` (frames are in HDF5)."""
+    credit_bytes: int = 4_194_304
+    """Bytes of frames in flight per worker."""
+    archive_frames: bool = True
+    """Write each frame to HDF5 (False in replays: the frames are on disk)."""
+
+    def endpoint(self, name: str) -> str:
+        """Return the ipc address of the socket `name`."""
+        return f"ipc://{self.runtime_dir}/{name}"
+
+
+def load_settings(kind: type[T], path: str | Path) -> T:
+    """Read a JSON file into the frozen dataclass `kind`.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        Where a key is unknown, missing or of the wrong type.
+    """
+    return TypeAdapter(kind).validate_python(json.loads(Path(path).read_text()))
+
+
+def dump_settings(settings: Any, path: str | Path) -> None:
+    """Write a settings dataclass as JSON, readable by its owner alone."""
+    target = Path(path)
+    target.touch(mode=0o600)
+    target.write_bytes(TypeAdapter(type(settings)).dump_json(settings, indent=2))
