@@ -1,0 +1,318 @@
+"""The frames of a run on disk: one append-only SWMR HDF5 file, readable while it grows and after its writer was killed.
+
+Layout (the authority for everyone who reads these files):
+
+====================================  =======  =====================================================================
+`/entry/data/frames` (N, y, x)        u2/u4/f4 frames in the order they were sent, one chunk each
+`/entry/data/sweep, pass, index` (N,) i4       key of each frame
+`/entry/data/frequency_mhz` (N,)      f8       microwave frequency of each frame, MHz
+`/entry/data/crc32c` (N,)             u4       crc32c of each frame's bytes
+`/entry/data/time_s` (N,)             f8       when it was exposed, seconds since the epoch
+`/sweeps/records` (B,)                u1       CBOR records of the sweeps' openings, one behind the other
+`/sweeps/offsets` (S,)                i8       end of each record in bytes
+root attributes                                `nvdac_format`, `run_uid`, `run_start` (JSON)
+====================================  =======  =====================================================================
+
+The key columns are written after the frames they describe, so the frames that count are as many as the shortest column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import google_crc32c
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.messages import RunStart, SweepStart
+from stream.records import run_start_from_json, run_start_to_json, sweep_from_record, sweep_to_record
+
+FORMAT = "nvdac-frames-1"
+"""Value of the root attribute `nvdac_format`."""
+FRAMES = "/entry/data/frames"
+"""Path of the frames within the file."""
+COLUMNS: Final[dict[str, str]] = {
+    "sweep": "<i4",
+    "pass": "<i4",
+    "index": "<i4",
+    "frequency_mhz": "<f8",
+    "crc32c": "<u4",
+    "time_s": "<f8",
+}
+"""Key columns beside the frames and their dtypes."""
+_ROWS_PER_CHUNK = 1024
+_AUTO_FLUSH = 64
+
+
+class FramesError(OSError):
+    """A frames file cannot be read or written; the message is one line for people."""
+
+
+class CorruptFrameError(FramesError):
+    """The bytes of a frame are not those that were written."""
+
+
+def crc32c(frame: NDArray[np.generic]) -> int:
+    """Return the crc32c of a frame's bytes in row order."""
+    return int(google_crc32c.value(np.ascontiguousarray(frame).tobytes()))
+
+
+@dataclass
+class _Rows:
+    """Key columns of frames not yet flushed."""
+
+    values: dict[str, list[float | int]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    def add(self, **row: float) -> None:
+        for name, value in row.items():
+            self.values["pass" if name == "pass_index" else name].append(value)
+
+    def __len__(self) -> int:
+        return len(self.values["sweep"])
+
+
+class FrameWriter:
+    """Writes one run's frames as they come; everything flushed stays readable whatever happens to the process.
+
+    Parameters
+    ----------
+    path
+        New file; its folder is made. An existing file is refused.
+    start
+        The run; `height`, `width` and `dtype` give the frames' form.
+
+    Raises
+    ------
+    FramesError
+        Where the file exists or cannot be made.
+    """
+
+    def __init__(self, path: str | Path, start: RunStart) -> None:
+        self.path = Path(path)
+        self._dtype = np.dtype(start.dtype).newbyteorder("<")
+        self._shape = (start.height, start.width)
+        self._rows = _Rows()
+        self._count = 0
+        text = run_start_to_json(start)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = h5py.File(self.path, "x", libver="latest")
+        except OSError as error:
+            raise FramesError(f"cannot make the frames file {self.path}: {error}") from error
+        self._frames, self._columns, self._records, self._offsets = self._create(start.run_uid, text)
+        self._file.swmr_mode = True
+
+    def _create(self, run_uid: str, text: str) -> tuple[Any, dict[str, Any], Any, Any]:
+        """Make all datasets and attributes: SWMR allows none afterwards."""
+        self._file.attrs["nvdac_format"] = FORMAT
+        self._file.attrs["run_uid"] = run_uid
+        self._file.attrs["run_start"] = text
+        frames = self._file.create_dataset(
+            FRAMES, (0, *self._shape), self._dtype, maxshape=(None, *self._shape), chunks=(1, *self._shape)
+        )
+        columns = {
+            name: self._file.create_dataset(
+                f"/entry/data/{name}", (0,), dtype, maxshape=(None,), chunks=_ROWS_PER_CHUNK
+            )
+            for name, dtype in COLUMNS.items()
+        }
+        records = self._file.create_dataset("/sweeps/records", (0,), "u1", maxshape=(None,), chunks=4096)
+        offsets = self._file.create_dataset("/sweeps/offsets", (0,), "<i8", maxshape=(None,), chunks=_ROWS_PER_CHUNK)
+        return frames, columns, records, offsets
+
+    @property
+    def count(self) -> int:
+        """Frames appended so far."""
+        return self._count
+
+    def add_sweep(self, sweep: SweepStart) -> None:
+        """Append a sweep's opening and flush it: a reader never meets a frame of a sweep it does not know."""
+        record = np.frombuffer(sweep_to_record(sweep), dtype="u1")
+        end = self._records.shape[0] + record.size
+        self._records.resize((end,))
+        self._records[end - record.size :] = record
+        self._records.flush()
+        _append(self._offsets, np.array([end], dtype="<i8"))
+        self._offsets.flush()
+
+    def append(
+        self,
+        sweep: int,
+        pass_index: int,
+        index: int,
+        frequency_mhz: float,
+        frame: NDArray[Any],
+        crc: int,
+        time_s: float,
+    ) -> None:
+        """Append one frame; it is durable against a kill once flushed.
+
+        Parameters
+        ----------
+        frame
+            (y, x) in the declared dtype.
+        crc
+            crc32c of its bytes, see `crc32c`.
+
+        Raises
+        ------
+        ValueError
+            Where the frame has another shape or dtype than declared.
+        """
+        if frame.shape != self._shape or frame.dtype != self._dtype:
+            raise ValueError(f"frame is {frame.shape} {frame.dtype}, declared {self._shape} {self._dtype}")
+        self._frames.resize((self._count + 1, *self._shape))
+        self._frames.id.write_direct_chunk((self._count, 0, 0), np.ascontiguousarray(frame))
+        self._count += 1
+        self._rows.add(
+            sweep=sweep, pass_index=pass_index, index=index, frequency_mhz=frequency_mhz, crc32c=crc, time_s=time_s
+        )
+        if len(self._rows) >= _AUTO_FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make all frames appended so far visible to readers and safe against a kill of this process."""
+        if not len(self._rows):
+            return
+        self._frames.flush()
+        for name, dataset in self._columns.items():
+            _append(dataset, np.array(self._rows.values[name], dtype=COLUMNS[name]))
+            dataset.flush()
+        self._rows = _Rows()
+
+    def close(self) -> None:
+        """Flush and close; safe to call twice."""
+        if self._file.id.valid:
+            self.flush()
+            self._file.close()
+
+    def __enter__(self) -> FrameWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class FrameFile:
+    """Reads a run's frames, also while they are written or after their writer was killed; every frame's crc is checked.
+
+    Raises
+    ------
+    FramesError
+        Where the file is absent or is not a frames file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r", libver="latest", swmr=True)
+        except OSError as error:
+            raise FramesError(f"cannot read the frames file {self.path}: {error}") from error
+        attributes = dict(self._file.attrs)
+        if attributes.get("nvdac_format") != FORMAT:
+            self._file.close()
+            raise FramesError(f"{self.path} is not a frames file of this program (no nvdac_format {FORMAT})")
+        self.start: RunStart = run_start_from_json(str(attributes["run_start"]))
+        self._sets: dict[str, Any] = {}
+        self._sweeps: list[SweepStart] = []
+        self._rows: dict[tuple[int, int, int], int] = {}
+        self._keys: NDArray[np.int64] = np.empty((0, 3), dtype=np.int64)
+        self._crc: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+
+    @property
+    def sweeps(self) -> list[SweepStart]:
+        """Openings of the sweeps on disk now, in order."""
+        offsets = cast("list[int]", self._read("/sweeps/offsets").tolist())
+        if len(offsets) > len(self._sweeps):
+            records = self._read("/sweeps/records")
+            bounds = [0, *offsets]
+            for i in range(len(self._sweeps), len(offsets)):
+                self._sweeps.append(sweep_from_record(records[bounds[i] : bounds[i + 1]].tobytes()))
+        return list(self._sweeps)
+
+    @property
+    def count(self) -> int:
+        """Frames on disk now."""
+        self._refresh()
+        return len(self._keys)
+
+    def frames(self, sweep: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        """Yield (pass, index, frame (y, x)) of one sweep in the order they were sent, each once."""
+        self._refresh()
+        for row in np.flatnonzero(self._keys[:, 0] == sweep):
+            key = (sweep, int(self._keys[row, 1]), int(self._keys[row, 2]))
+            if self._rows[key] == row:
+                yield key[1], key[2], self._frame(int(row), key)
+
+    def frame(self, sweep: int, pass_index: int, index: int) -> NDArray[Any]:
+        """Return one frame (y, x).
+
+        Raises
+        ------
+        KeyError
+            Where it is not (yet) on disk.
+        CorruptFrameError
+            Where its bytes are not those written.
+        """
+        key = (sweep, pass_index, index)
+        if key not in self._rows:
+            self._refresh()
+        return self._frame(self._rows[key], key)
+
+    def time_s(self, sweep: int) -> NDArray[np.float64]:
+        """Return (n,) exposure times of a sweep's frames, seconds since the epoch, in the order sent."""
+        self._refresh()
+        times = self._read("/entry/data/time_s")[: len(self._keys)]
+        return times[self._keys[:, 0] == sweep].astype(np.float64)
+
+    def _frame(self, row: int, key: tuple[int, int, int]) -> NDArray[Any]:
+        frame = cast("NDArray[Any]", self._dataset(FRAMES)[row])
+        if crc32c(frame) != int(self._crc[row]):
+            raise CorruptFrameError(f"frame {key} of {self.path} is damaged on disk: its crc32c does not match")
+        return frame
+
+    def _refresh(self) -> None:
+        """Take in the rows that came since the last look."""
+        columns = [self._read(f"/entry/data/{name}") for name in ("sweep", "pass", "index", "crc32c")]
+        count = min(*(len(column) for column in columns), int(self._dataset(FRAMES, refresh=True).shape[0]))
+        known = len(self._keys)
+        if count <= known:
+            return
+        self._keys = np.stack([column[:count].astype(np.int64) for column in columns[:3]], axis=1)
+        self._crc = columns[3][:count].astype(np.uint32)
+        for row in range(known, count):
+            # the first of a repeated frame counts
+            self._rows.setdefault(cast("tuple[int, int, int]", tuple(self._keys[row].tolist())), row)
+
+    def _read(self, name: str) -> NDArray[Any]:
+        return cast("NDArray[Any]", self._dataset(name, refresh=True)[...])
+
+    def _dataset(self, name: str, refresh: bool = False) -> Any:
+        if name not in self._sets:
+            self._sets[name] = self._file[name]
+        dataset = self._sets[name]
+        if refresh:
+            dataset.id.refresh()
+        return dataset
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._sets = {}
+        if self._file.id.valid:
+            self._file.close()
+
+    def __enter__(self) -> FrameFile:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _append(dataset: Any, values: NDArray[Any]) -> None:
+    start = int(dataset.shape[0])
+    dataset.resize((start + len(values),))
+    dataset[start:] = values

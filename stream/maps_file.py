@@ -1,0 +1,176 @@
+"""The documented HDF5 file of maps: one file per sweep, the same whether made live, by replay or by `nvdac fit`.
+
+Every plane is one dataset under `/maps` with the attributes `unit`, `description` and `dimensions`; what belongs to the
+whole file (run uid, sweep, settings, status codes' names, ...) is the JSON text in the root attribute `attributes`.
+Files appear whole or not at all, and an existing file is never changed: its bits are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.messages import Json
+
+FORMAT = "nvdac-maps-1"
+"""Value of the root attribute `nvdac_format`."""
+GROUP = "/maps"
+"""Group that holds the planes."""
+_DIMENSIONS = ("line", "y", "x")
+
+
+class MapsFileError(OSError):
+    """A maps file cannot be read or written; the message is one line for people."""
+
+
+class MapsDiffer(MapsFileError):  # noqa: N818 - reads as the sentence it is
+    """The file exists and holds other bits; `name` is the first plane that differs."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(f"{path} exists and differs: first differing map is {name}")
+        self.path = path
+        self.name = name
+
+
+def write_maps(
+    path: str | Path,
+    planes: Mapping[str, NDArray[Any]],
+    units: Mapping[str, str],
+    descriptions: Mapping[str, str],
+    attributes: Json,
+) -> None:
+    """Write maps to a new file, or hold that an existing one has the same bits.
+
+    Parameters
+    ----------
+    planes
+        Name -> array, (y, x), (line, y, x) or any other shape.
+    units, descriptions
+        Name -> unit (empty for a pure number) and name -> one sentence; every plane needs both.
+    attributes
+        JSON-serialisable facts about the whole file; NaN is refused. Not compared with an existing file's.
+
+    Raises
+    ------
+    MapsDiffer
+        Where the file exists with other bits in any plane, or with other planes.
+    MapsFileError
+        Where the file cannot be written (disk full, no permission).
+    ValueError
+        Where a plane lacks its unit or description.
+    """
+    target = Path(path)
+    undocumented = [name for name in planes if name not in units or name not in descriptions]
+    if undocumented:
+        raise ValueError(f"maps without unit or description: {', '.join(undocumented)}")
+    text = json.dumps(attributes, allow_nan=False, sort_keys=True)
+    if target.exists():
+        _compare(target, planes)
+        return
+    try:
+        with _replacing(target) as temporary:
+            _write(temporary, planes, units, descriptions, text)
+    except OSError as error:
+        raise MapsFileError(f"cannot write maps to {target}: {error}") from error
+
+
+def read_maps(path: str | Path) -> tuple[dict[str, NDArray[Any]], Json]:
+    """Return (planes by name, attributes) of a maps file.
+
+    Raises
+    ------
+    MapsFileError
+        Where the file is absent, unreadable or not a maps file.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("nvdac_format") != FORMAT:
+                raise MapsFileError(f"{path} is not a maps file of this program (no nvdac_format {FORMAT})")
+            group = cast("Any", file[GROUP])
+            planes = {str(name): cast("NDArray[Any]", group[name][...]) for name in group}
+            return planes, cast("Json", json.loads(str(file.attrs["attributes"])))
+    except MapsFileError:
+        raise
+    except OSError as error:
+        raise MapsFileError(f"cannot read maps from {path}: {error}") from error
+
+
+def compare_planes(left: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> str:
+    """Return the name of the first plane whose dtype, shape or bits differ or that one side lacks; empty if none."""
+    for name in sorted({*left, *right}):
+        if name not in left or name not in right:
+            return name
+        a, b = np.asarray(left[name]), np.asarray(right[name])
+        # bytes, not ==: NaN equals itself here, and -0.0 is not 0.0
+        if a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes():
+            return name
+    return ""
+
+
+def _compare(path: Path, planes: Mapping[str, NDArray[Any]]) -> None:
+    differing = compare_planes(read_maps(path)[0], planes)
+    if differing:
+        raise MapsDiffer(path, differing)
+
+
+def _write(
+    path: Path,
+    planes: Mapping[str, NDArray[Any]],
+    units: Mapping[str, str],
+    descriptions: Mapping[str, str],
+    text: str,
+) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["nvdac_format"] = FORMAT
+        file.create_group(GROUP, track_order=True)
+        for name, plane in planes.items():
+            # no times in the file: equal maps are equal files
+            dataset = cast("Any", file[GROUP]).create_dataset(name, data=plane, track_times=False)
+            dataset.attrs["unit"] = units[name]
+            dataset.attrs["description"] = descriptions[name]
+            dataset.attrs["dimensions"] = _dimensions(np.ndim(plane))
+        _attribute(file, "attributes", text)
+
+
+def _dimensions(ndim: int) -> str:
+    return ", ".join(_DIMENSIONS[-ndim:]) if 2 <= ndim <= 3 else ""
+
+
+def _attribute(file: Any, name: str, text: str) -> None:
+    """Set a text attribute that may be longer than HDF5's 64 KiB limit of fixed-size attributes."""
+    file.attrs.create(name, text, dtype=h5py.string_dtype("utf-8"))
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Generator[Path]:
+    """Give a temporary path in the same folder; on success it is synced and becomes `target`, else it vanishes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+        sync(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder's entries to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,166 @@
+"""Frames on disk: what was appended is read back, while writing, after a kill, and never when damaged."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+
+import h5py
+import numpy as np
+import pytest
+
+from stream.archive_hdf5 import CorruptFrameError, FrameFile, FramesError, FrameWriter, crc32c
+from stream.messages import FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+from stream.records import run_start_from_json, run_start_to_json, sweep_from_record, sweep_to_record
+
+START = RunStart(
+    run_uid="run-1",
+    mode=RunMode.SIMULATED,
+    height=5,
+    width=7,
+    dtype="<u2",
+    noise=NoiseModel(source="gain", electrons_per_count=8.0),
+    analysis={"lines": 4, "doublets": [[0, 3], [1, 2]]},
+    regions={"sample": [[-1.0, 2.0]], "points": {"a": [0.5, 1.5]}},
+    sample="S1",
+)
+
+
+def sweep(number: int = 0) -> SweepStart:
+    state = StatePoint(20.5, 20.0, 21.0, 97.0, FieldHistory.ZFC_FW, 2)
+    frequency = np.array([2857.1, 2870.0, 3401.3])
+    return SweepStart("run-1", number, SweepRole.WARMING, state, frequency, 2, {"seed": 2**63, "x": [1.5, None]})
+
+
+def frame(pass_index: int, index: int, dtype: str = "<u2") -> np.ndarray:
+    return (np.arange(35).reshape(5, 7) + 100 * index + 1000 * pass_index).astype(dtype)
+
+
+def fill(writer: FrameWriter, number: int = 0, dtype: str = "<u2") -> None:
+    writer.add_sweep(sweep(number))
+    for p in range(2):
+        for i in range(3):
+            image = frame(p, i, dtype)
+            writer.append(number, p, i, float(sweep().frequency_mhz[i]), image, crc32c(image), 100.0 + i)
+
+
+def same(a: SweepStart, b: SweepStart) -> bool:
+    left, right = dataclasses.asdict(a), dataclasses.asdict(b)
+    return left.pop("frequency_mhz").tobytes() == right.pop("frequency_mhz").tobytes() and left == right
+
+
+def test_records_are_exact_inverses():
+    assert run_start_from_json(run_start_to_json(START)) == START
+    back = sweep_from_record(sweep_to_record(sweep()))
+    assert same(back, sweep())
+    assert type(back.role) is SweepRole
+    assert type(back.state.history) is FieldHistory
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<u4", "<f4"])
+def test_round_trip(tmp_path, dtype):
+    with FrameWriter(tmp_path / "new" / "f.h5", dataclasses.replace(START, dtype=dtype)) as writer:
+        fill(writer, 0, dtype)
+        fill(writer, 1, dtype)
+        path = writer.path
+    with FrameFile(path) as file:
+        assert file.start == dataclasses.replace(START, dtype=dtype)
+        assert [s.sweep for s in file.sweeps] == [0, 1]
+        assert same(file.sweeps[1], sweep(1))
+        assert file.count == 12
+        got = [(p, i) for p, i, image in file.frames(1) if image.tobytes() == frame(p, i, dtype).tobytes()]
+        assert got == [(p, i) for p in range(2) for i in range(3)]
+        assert file.frame(0, 1, 2).dtype == np.dtype(dtype)
+        assert file.time_s(1).tolist() == [100.0, 101.0, 102.0] * 2
+        with pytest.raises(KeyError):
+            file.frame(0, 7, 0)
+
+
+def test_layout_is_the_documented_one(tmp_path):
+    with FrameWriter(tmp_path / "f.h5", START) as writer:
+        fill(writer)
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file.attrs["run_uid"] == "run-1"
+        assert file["/entry/data/frames"].shape == (6, 5, 7)
+        assert file["/entry/data/frames"].chunks == (1, 5, 7)
+        columns = ("sweep", "pass", "index", "crc32c", "time_s", "frequency_mhz")
+        assert {file[f"/entry/data/{n}"].shape for n in columns} == {(6,)}
+        assert file["/entry/data/frequency_mhz"][1] == 2870.0
+
+
+def test_reads_while_writing(tmp_path):
+    with FrameWriter(tmp_path / "f.h5", START) as writer, FrameFile(writer.path) as file:
+        assert file.sweeps == []
+        assert file.count == 0
+        fill(writer)
+        writer.flush()
+        assert file.count == 6
+        assert len(file.sweeps) == 1
+        assert file.frame(0, 1, 2).tobytes() == frame(1, 2).tobytes()
+        fill(writer, 1)
+        writer.flush()
+        assert len(list(file.frames(1))) == 6
+
+
+def _write_and_hang(path, ready) -> None:
+    writer = FrameWriter(path, START)
+    fill(writer)
+    writer.flush()
+    ready.set()
+    signal.pause()
+
+
+def test_a_killed_writers_file_is_readable(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    child = context.Process(target=_write_and_hang, args=(tmp_path / "f.h5", ready))
+    child.start()
+    assert ready.wait(60)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join(30)
+    with pytest.raises(OSError, match=r"."):
+        h5py.File(tmp_path / "f.h5", "r")
+    with FrameFile(tmp_path / "f.h5") as file:
+        assert [image.tobytes() for _, _, image in file.frames(0)] == [
+            frame(p, i).tobytes() for p in range(2) for i in range(3)
+        ]
+        assert same(file.sweeps[0], sweep(0))
+
+
+def test_a_damaged_frame_is_refused(tmp_path):
+    with FrameWriter(tmp_path / "f.h5", START) as writer:
+        fill(writer)
+    with h5py.File(tmp_path / "f.h5", "r+") as file:
+        file["/entry/data/frames"][4, 2, 3] += 1
+    with FrameFile(tmp_path / "f.h5") as file:
+        assert file.frame(0, 1, 0).shape == (5, 7)
+        with pytest.raises(CorruptFrameError, match=r"\(0, 1, 1\).*damaged"):
+            file.frame(0, 1, 1)
+
+
+def test_a_repeated_frame_counts_once(tmp_path):
+    with FrameWriter(tmp_path / "f.h5", START) as writer:
+        fill(writer)
+        writer.append(0, 0, 0, 1.0, frame(1, 1), crc32c(frame(1, 1)), 0.0)
+    with FrameFile(tmp_path / "f.h5") as file:
+        assert len(list(file.frames(0))) == 6
+        assert file.frame(0, 0, 0).tobytes() == frame(0, 0).tobytes()
+
+
+def test_refusals(tmp_path):
+    with FrameWriter(tmp_path / "f.h5", START) as writer:
+        with pytest.raises(ValueError, match="declared"):
+            writer.append(0, 0, 0, 1.0, frame(0, 0, "<u4"), 0, 0.0)
+        with pytest.raises(FramesError, match="cannot make"):
+            FrameWriter(tmp_path / "f.h5", START)
+    with pytest.raises(FramesError, match="cannot read"):
+        FrameFile(tmp_path / "absent.h5")
+    (tmp_path / "text.h5").write_text("no")
+    with pytest.raises(FramesError, match="cannot read"):
+        FrameFile(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w"):
+        pass
+    with pytest.raises(FramesError, match="not a frames file"):
+        FrameFile(tmp_path / "other.h5")
