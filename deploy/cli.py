@@ -1,8 +1,221 @@
-"""The command line: `nvdac`."""
+"""The command line: `nvdac`. Each command imports what it needs when it runs, so that `--help` is instant."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.errors import DeployError
+
+app = typer.Typer(
+    name="nvdac",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Real-time acquisition and analysis for wide-field NV microscopy in a diamond anvil cell.",
+)
+
+RigOption = Annotated[str, typer.Option("--rig", help="Rig file: a path, or the name of one that comes with nvdac.")]
+SiteOption = Annotated[str | None, typer.Option("--site", help="Name of the running site; the newest one if not given.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; a new one below ./data if not given.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")]
+
+
+@app.command(epilog="Example: nvdac demo --exit --json demo.json")
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="End everything when the run is done.")] = False,
+    json_file: JsonOption = None,
+    rig: RigOption = "twin-s1",
+    data: DataOption = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the twin; the rig file's if not given.")] = None,
+) -> None:
+    """Run the whole measurement on the digital twin, with the live page."""
+    from deploy.demo import run_demo
+
+    raise typer.Exit(run_demo(rig, data, seed, exit_when_done=exit_, json_file=json_file))
+
+
+@app.command(epilog="Example: nvdac up --rig twin-s1")
+def up(rig: RigOption = "twin-s1", data: DataOption = None, site: SiteOption = None, json_file: JsonOption = None) -> None:
+    """Start the processes of a rig and leave them running."""
+    from deploy.up import bring_up
+
+    started = bring_up(rig, data, site)
+    _emit({"site": started.name, "url": started.web_url, "tiled": started.tiled_uri, "data": started.data_dir}, json_file)
+    if json_file is None:
+        typer.echo(f"{started.name}: live page {started.web_url}\ndata in {started.data_dir}; end it with `nvdac down`")
+
+
+@app.command(epilog="Example: nvdac down --site demo-1")
+def down(site: SiteOption = None) -> None:
+    """End every running site, or the one named; data stay."""
+    from deploy import processes
+    from deploy.site import find_site, running_sites
+
+    sites = [find_site(site)] if site else running_sites()
+    for one in sites:
+        processes.stop(one)
+        typer.echo(f"{one.name}: ended; data stay in {one.data_dir}")
+    if not sites:
+        typer.echo("nothing is running")
+
+
+@app.command(epilog="Example: nvdac status --json -")
+def status(site: SiteOption = None, json_file: JsonOption = None) -> None:
+    """Show the running sites and their processes."""
+    from deploy.status import site_rows
+
+    rows = site_rows(site)
+    _emit(rows, json_file)
+    if json_file is None:
+        for row in rows:
+            typer.echo(f"{row['site']}  {row['url']}  data in {row['data']}")
+            for process in row["processes"]:
+                typer.echo(f"  {process['name']:<12} {process['state']:<10} {process['detail']}")
+        if not rows:
+            typer.echo("nothing is running; start with `nvdac up` or `nvdac demo`")
+    if any(process["state"] != "RUNNING" for row in rows for process in row["processes"]):
+        raise typer.Exit(3)
+
+
+@app.command(epilog="Example: nvdac session   (then: RE(zfc_field_warming(rig, limits)))")
+def session(site: SiteOption = None) -> None:
+    """Open IPython with the RunEngine, the devices, the plans and the Tiled client of a running site."""
+    from deploy.shell import open_shell
+
+    open_shell(site)
+
+
+@app.command(epilog="Example: nvdac ingest odmr.mat --signal M --frequency Ftot --frequency-unit GHz")
+def ingest(
+    file: Annotated[Path, typer.Argument(help="File of one wide-field measurement or of spectra.")],
+    signal: Annotated[str, typer.Option(help="Name (dotted path) of the variable with the counts.")] = "",
+    frequency: Annotated[str, typer.Option(help="Name of the frequency variable, or a file with it.")] = "",
+    frequency_unit: Annotated[str, typer.Option(help="Hz, kHz, MHz or GHz; guessed and said so if not given.")] = "",
+    axes: Annotated[str, typer.Option(help="Order of the axes, such as yxf or fyx; guessed and said so if not given.")] = "",
+    format_: Annotated[str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")] = "",
+    electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.")] = 0.0,
+    offset_counts: Annotated[float, typer.Option(help="Counts of a dark frame.")] = 0.0,
+    read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.")] = 0.0,
+    accumulations: Annotated[int, typer.Option(help="Exposures averaged into one value.")] = 1,
+    lines: Annotated[int, typer.Option(help="Resonances per spectrum, stored with the run.")] = 2,
+    sample: Annotated[str, typer.Option(help="Name of the sample.")] = "",
+    data: DataOption = None,
+    site: SiteOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Make a measured file a run in Tiled like any other, and print its uid."""
+    from deploy.files import ingest_file, read_options
+
+    options = read_options(
+        signal, frequency, frequency_unit, axes, format_, electrons_per_count, offset_counts, read_noise_electrons, accumulations
+    )
+    uid, notes = ingest_file(file, options, lines, sample, data, site)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    _emit({"uid": uid, "notes": notes}, json_file)
+    if json_file is None:
+        typer.echo(uid)
+
+
+@app.command(epilog="Example: nvdac replay 3f2a --lines 2 --speed max")
+def replay(
+    uid: Annotated[str, typer.Argument(help="Run uid, or its first letters.")],
+    lines: Annotated[int | None, typer.Option(help="Resonances per spectrum; the run's own if not given.")] = None,
+    speed: Annotated[str, typer.Option(help="Factor on the recorded rate, or max.")] = "max",
+    workers: Annotated[int, typer.Option(help="Fitting workers.")] = 2,
+    data: DataOption = None,
+    site: SiteOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Send a stored run's frames through the same stream, workers and builder, and store the maps."""
+    from deploy.replay import replay_run
+
+    result = replay_run(uid, lines, speed, workers, data, site)
+    _emit(result, json_file)
+    if json_file is None:
+        typer.echo(f"{result['run_uid']}: maps in {result['maps']} (version {result['version']})")
+
+
+@app.command(epilog="Example: nvdac fit odmr.mat --signal M --frequency Ftot --frequency-unit GHz --lines 2 --out maps.h5")
+def fit(
+    file_or_uid: Annotated[str, typer.Argument(help="A measured file, a frames file of nvdac, or a run uid.")],
+    out: Annotated[Path, typer.Option("--out", help="HDF5 file of the maps.")] = Path("maps.h5"),
+    lines: Annotated[int | None, typer.Option(help="Resonances per spectrum; the run's own, or 2, if not given.")] = None,
+    signal: Annotated[str, typer.Option(help="Name (dotted path) of the variable with the counts.")] = "",
+    frequency: Annotated[str, typer.Option(help="Name of the frequency variable, or a file with it.")] = "",
+    frequency_unit: Annotated[str, typer.Option(help="Hz, kHz, MHz or GHz; guessed and said so if not given.")] = "",
+    axes: Annotated[str, typer.Option(help="Order of the axes, such as yxf or fyx; guessed and said so if not given.")] = "",
+    format_: Annotated[str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")] = "",
+    electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.")] = 0.0,
+    offset_counts: Annotated[float, typer.Option(help="Counts of a dark frame.")] = 0.0,
+    read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.")] = 0.0,
+    accumulations: Annotated[int, typer.Option(help="Exposures averaged into one value.")] = 1,
+    data: DataOption = None,
+    site: SiteOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Fit a file or a stored run without any server and write the maps."""
+    from deploy.files import fit_to_file, read_options
+
+    options = read_options(
+        signal, frequency, frequency_unit, axes, format_, electrons_per_count, offset_counts, read_noise_electrons, accumulations
+    )
+    result = fit_to_file(file_or_uid, options, lines, out, data, site)
+    for note in result["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    _emit(result, json_file)
+    if json_file is None:
+        typer.echo(f"{out}: {result['resolved']} of {result['pixels']} pixels resolved, {result['seconds']:.2f} s")
+
+
+@app.command(epilog="Example: nvdac doctor --rig twin-s1 --warm")
+def doctor(
+    rig: RigOption = "twin-s1",
+    warm: Annotated[bool, typer.Option("--warm", help="Compile the kernels that this rig needs, so that no run waits.")] = False,
+    data: DataOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Say what is missing or misconfigured, and how to mend it."""
+    from deploy.doctor import examine
+
+    findings = examine(rig, data, warm=warm)
+    _emit([finding.as_json() for finding in findings], json_file)
+    if json_file is None:
+        for finding in findings:
+            typer.echo(finding.line())
+    if any(not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _emit(result: Any, json_file: Path | None) -> None:
+    """Write `result` as JSON where asked."""
+    if json_file is None:
+        return
+    text = json.dumps(result, indent=2, default=str)
+    if str(json_file) == "-":
+        typer.echo(text)
+    else:
+        json_file.write_text(text + "\n")
+
 
 def main() -> None:
-    """Run the command line."""
-    raise SystemExit("nvdac: not yet")
+    """Run the command line; what a user can mend is one line, not a traceback."""
+    try:
+        app()
+    except DeployError as error:
+        typer.echo(f"nvdac: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("nvdac: interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Rig files: one TOML per set-up, read into the frozen settings of every folder; unknown keys are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from analyzers.settings import AnalysisSettings
+from deploy.errors import DeployError
+from devices.settings import CameraSettings, DevicesSettings, TwinSettings
+from stream.settings import StreamSettings
+
+FORBID = {"extra": "forbid"}
+RIGS = Path(__file__).parent / "rigs"
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RigSection:
+    """Section `[rig]`: what this set-up is."""
+
+    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+
+    name: str
+    """Name, shown on every view."""
+    prefix: str = "NVDAC:"
+    """Prefix of the PVs."""
+    workers: int = 2
+    """Fitting workers on this host."""
+    web_port: int = 0
+    """Port of the live page; 0 takes a free one."""
+    tiled_port: int = 0
+    """Port of the Tiled server; 0 takes a free one."""
+
+
+@dataclass(frozen=True)
+class StreamSection:
+    """Section `[stream]`: how frames move; places are added when a site starts."""
+
+    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+
+    ring_mib: int = 256
+    bands: int = 4
+    heartbeat_s: float = 0.1
+    dead_after_missed: int = 10
+    full_policy: typing.Literal["pause", "abandon", "spill"] = "pause"
+    credit_bytes: int = 4_194_304
+
+
+@dataclass(frozen=True)
+class SampleSection:
+    """Section `[sample]`: which sample, and where it lies in the picture."""
+
+    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+
+    name: str = ""
+    """Name of the sample."""
+    load_index: int = 0
+    """Number of the pressure point."""
+    outline_um: tuple[Point, ...] = ()
+    """Corners of the sample's outline, um from the image centre (x right, y down)."""
+    ruby_um: tuple[Point, ...] = ()
+    """Corners of the ruby's outline, um."""
+    points_um: dict[str, Point] = field(default_factory=dict[str, Point])
+    """Marked points by name, um."""
+
+
+@dataclass(frozen=True)
+class PlanSection:
+    """Section `[plan]`: what a session does unless told otherwise."""
+
+    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+
+    frequency_windows_mhz: tuple[tuple[float, float, int], ...] = ()
+    """Windows of the frequency list: first, last, number of points (both ends included)."""
+    passes: int = 6
+    """Traversals of the list per sweep."""
+    field_gauss: float = 97.0
+    """Field along the culet normal, G."""
+    base_temperature_k: float = 20.0
+    """Lowest temperature, K."""
+    top_temperature_k: float = 150.0
+    """Highest temperature, in the normal state, K."""
+    tc_max_k: float = 95.0
+    """No sample here superconducts above this, K."""
+
+
+@dataclass(frozen=True)
+class RigFile:
+    """A whole rig file."""
+
+    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+
+    rig: RigSection
+    camera: CameraSettings
+    devices: DevicesSettings
+    stream: StreamSection = field(default_factory=StreamSection)
+    sample: SampleSection = field(default_factory=SampleSection)
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
+    plan: PlanSection = field(default_factory=PlanSection)
+    twin: TwinSettings | None = None
+
+    def stream_settings(self, runtime_dir: str, data_dir: str) -> StreamSettings:
+        """Return the stream's settings with the places of a site."""
+        return StreamSettings(runtime_dir=runtime_dir, data_dir=data_dir, **dataclasses.asdict(self.stream))
+
+
+def find_rig(name_or_path: str) -> Path:
+    """Return the rig file of that path, or of that name among those that come with nvdac.
+
+    Raises
+    ------
+    DeployError
+        Where there is no such file.
+    """
+    for path in (Path(name_or_path), RIGS / f"{name_or_path}.toml"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in RIGS.glob("*.toml")))
+    raise DeployError(f"no rig file {name_or_path!r}; give a path, or one of: {known}")
+
+
+def load_rig(path: Path, overrides: dict[str, dict[str, Any]] | None = None) -> RigFile:
+    """Read a rig file.
+
+    Parameters
+    ----------
+    overrides
+        Section -> key -> value that replace those of the file.
+
+    Raises
+    ------
+    DeployError
+        Where the file is not TOML, a key is unknown (with the nearest valid name), missing or of the wrong type.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeployError(f"{path}: not readable as TOML: {error}") from error
+    for section, pairs in (overrides or {}).items():
+        values.setdefault(section, {}).update(pairs)
+    try:
+        return TypeAdapter(RigFile).validate_python(values)
+    except ValidationError as error:
+        raise DeployError("\n".join(_explain(path, row) for row in error.errors()[:5])) from error
+
+
+def _explain(path: Path, row: Any) -> str:
+    """Return one line for one validation error."""
+    location = [str(part) for part in row["loc"]]
+    where = ".".join(location)
+    if row["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        valid = _keys_at(RigFile, location[:-1])
+        near = difflib.get_close_matches(location[-1], valid, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"valid names: {', '.join(valid)}"
+        return f"{path}: unknown key {where!r}; {hint}"
+    if row["type"] in ("missing", "missing_argument"):
+        return f"{path}: {where!r} is missing; add it (see deploy/rigs/twin-s1.toml for an example)"
+    return f"{path}: {where!r}: {row['msg']} (it is {row['input']!r})"
+
+
+def _keys_at(kind: Any, location: list[str]) -> list[str]:
+    """Return the valid keys of the section at `location` below the dataclass `kind`."""
+    if not dataclasses.is_dataclass(kind):
+        return []
+    hints = typing.get_type_hints(kind)
+    if not location:
+        return sorted(item.name for item in dataclasses.fields(kind))
+    inner = hints.get(location[0])
+    candidates = [inner, *typing.get_args(inner)]
+    for candidate in candidates:
+        if dataclasses.is_dataclass(candidate):
+            return _keys_at(candidate, location[1:])
+    return []
