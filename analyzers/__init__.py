@@ -1,1 +1,1 @@
-"""What it means: fits, maps, stress, onset of diamagnetism, and the processes that make them."""
+"""What the frames mean: cubes, fits, maps, stress, onset, and the processes that make them while a sweep runs."""
