@@ -84,6 +84,239 @@ class CameraSettings:
 
 
 @dataclass(frozen=True)
+class MicrowaveSettings:
+    """Section `[devices.microwave]`: PVs (`{P}` is the prefix) and limits of the microwave source."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    power_dbm: str = "{P}MW:POWER_DBM"
+    """Power set point, dBm."""
+    power_dbm_rbv: str = "{P}MW:POWER_DBM_RBV"
+    """Power, dBm."""
+    enable: str = "{P}MW:ENABLE"
+    """1 switches the output on."""
+    enable_rbv: str = "{P}MW:ENABLE_RBV"
+    """1 where the output is on."""
+    list_mhz: str = "{P}MW:LIST_MHZ"
+    """Frequency list, MHz (waveform)."""
+    list_count: str = "{P}MW:LIST_COUNT_RBV"
+    """Length of the list that the source took."""
+    frequency_mhz: str = "{P}MW:FREQUENCY_MHZ_RBV"
+    """Frequency now, MHz."""
+    limits_dbm: tuple[float, float] = (-60.0, 0.0)
+    """Lowest and highest power, dBm."""
+    limits_mhz: tuple[float, float] = (1.0, 6000.0)
+    """Lowest and highest frequency, MHz."""
+
+
+@dataclass(frozen=True)
+class MagnetSettings:
+    """Section `[devices.magnet]`: PVs and limits of the coils."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    field_z_gauss: str = "{P}MAG:FIELD_Z_GAUSS"
+    """Set point along the culet normal, G."""
+    field_z_gauss_rbv: str = "{P}MAG:FIELD_Z_GAUSS_RBV"
+    """Field along the culet normal, G."""
+    field_x_gauss: str = "{P}MAG:FIELD_X_GAUSS"
+    """Set point of the transverse coil, G; empty without one."""
+    field_x_gauss_rbv: str = "{P}MAG:FIELD_X_GAUSS_RBV"
+    """Field of the transverse coil, G; empty without one."""
+    rate_gauss_per_s: str = "{P}MAG:RATE_GAUSS_PER_S"
+    """Ramp rate, G/s."""
+    done: str = "{P}MAG:DONE"
+    """1 at the set point, 0 while ramping."""
+    current_a: str = "{P}MAG:CURRENT_A_RBV"
+    """Coil current, A; empty where it is not read."""
+    reason: str = "{P}MAG:REASON"
+    """Why a put was refused; empty where the supply does not say."""
+    limits_gauss: tuple[float, float] = (-210.0, 210.0)
+    """Lowest and highest field, G."""
+    tolerance_gauss: float = 0.05
+    """Distance from the set point that counts as there, G."""
+    timeout_s: float = 600.0
+    """Longest ramp, s of wall time."""
+
+
+@dataclass(frozen=True)
+class CryostatSettings:
+    """Section `[devices.cryostat]`: PVs and limits of the temperature controller."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    temperature_k: str = "{P}CRYO:TEMPERATURE_K"
+    """Set point, K."""
+    temperature_k_rbv: str = "{P}CRYO:TEMPERATURE_K_RBV"
+    """Ramped set point, K."""
+    stage_k: str = "{P}CRYO:STAGE_K_RBV"
+    """Thermometer of the stage, K."""
+    sample_k: str = "{P}CRYO:SAMPLE_K_RBV"
+    """Thermometer at the sample, K."""
+    rate_k_per_min: str = "{P}CRYO:RATE_K_PER_MIN"
+    """Ramp rate, K/min."""
+    drift_k_per_min: str = "{P}CRYO:DRIFT_K_PER_MIN_RBV"
+    """Rate of change of the stage, K/min."""
+    settled: str = "{P}CRYO:SETTLED"
+    """1 where set point, stage and sample have come to rest."""
+    limits_k: tuple[float, float] = (3.0, 310.0)
+    """Lowest and highest set point, K."""
+    tolerance_k: float = 0.2
+    """Distance of the ramped set point that counts as there, K."""
+    grace_s: float = 2.0
+    """Wall time after which a set point that changed nothing in SETTLED counts as reached, s."""
+    timeout_s: float = 43_200.0
+    """Longest settling, s of wall time."""
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """Section `[devices.transport]`: PVs of the transport meter."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    measure: str = "{P}TRANSPORT:MEASURE"
+    """1 starts a measurement; 0 when done."""
+    resistance_ohm: str = "{P}TRANSPORT:RESISTANCE_OHM_RBV"
+    """Four-terminal resistance, ohm."""
+    sigma_ohm: str = "{P}TRANSPORT:SIGMA_OHM_RBV"
+    """Standard deviation of the resistance, ohm."""
+    phase_deg: str = "{P}TRANSPORT:PHASE_DEG_RBV"
+    """Phase, degrees."""
+    current_ua: str = "{P}TRANSPORT:CURRENT_UA"
+    """Excitation set point, uA."""
+    current_ua_rbv: str = "{P}TRANSPORT:CURRENT_UA_RBV"
+    """Excitation, uA."""
+    count: str = "{P}TRANSPORT:COUNT_RBV"
+    """Measurements done."""
+    limits_ua: tuple[float, float] = (0.0, 1000.0)
+    """Lowest and highest excitation, uA."""
+    timeout_s: float = 120.0
+    """Longest measurement, s."""
+
+
+@dataclass(frozen=True)
+class PressureSettings:
+    """Section `[devices.pressure]`: PVs and limits of the membrane."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    membrane_bar: str = "{P}DAC:MEMBRANE_BAR"
+    """Set point, bar."""
+    membrane_bar_rbv: str = "{P}DAC:MEMBRANE_BAR_RBV"
+    """Membrane pressure, bar."""
+    load_index: str = "{P}DAC:LOAD_INDEX_RBV"
+    """Number of the pressure point."""
+    done: str = "{P}DAC:DONE"
+    """1 at the set point."""
+    reason: str = "{P}DAC:REASON"
+    """Why a put was refused; empty where the controller does not say."""
+    limits_bar: tuple[float, float] = (0.0, 200.0)
+    """Lowest and highest membrane pressure, bar."""
+    tolerance_bar: float = 0.05
+    """Distance from the set point that counts as there, bar."""
+    timeout_s: float = 3600.0
+    """Longest ramp, s of wall time."""
+
+
+@dataclass(frozen=True)
+class RubySettings:
+    """Section `[devices.ruby]`: PVs of the ruby spectrometer."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    acquire: str = "{P}RUBY:ACQUIRE"
+    """1 starts an exposure."""
+    wavelength_nm: str = "{P}RUBY:WAVELENGTH_NM"
+    """Wavelength axis, nm (waveform)."""
+    spectrum: str = "{P}RUBY:SPECTRUM"
+    """Counts (waveform)."""
+    r1_nm: str = "{P}RUBY:R1_NM_RBV"
+    """Centre of R1, nm."""
+    pressure_gpa: str = "{P}RUBY:PRESSURE_GPA_RBV"
+    """Pressure, GPa."""
+    count: str = "{P}RUBY:COUNT_RBV"
+    """Spectra taken."""
+    timeout_s: float = 120.0
+    """Longest exposure, s."""
+
+
+@dataclass(frozen=True)
+class LaserSettings:
+    """Section `[devices.laser]`: PVs and limits of the laser."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    power_mw: str = "{P}LASER:POWER_MW"
+    """Power set point, mW."""
+    power_mw_rbv: str = "{P}LASER:POWER_MW_RBV"
+    """Power, mW."""
+    shutter: str = "{P}LASER:SHUTTER"
+    """1 opens the shutter."""
+    shutter_rbv: str = "{P}LASER:SHUTTER_RBV"
+    """1 where the shutter is open."""
+    limits_mw: tuple[float, float] = (0.0, 500.0)
+    """Lowest and highest power, mW."""
+
+
+@dataclass(frozen=True)
+class CameraDeviceSettings:
+    """Section `[devices.camera]`: how the plan waits for the camera process."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    arm_timeout_s: float = 60.0
+    """Longest arming, s: the twin computes the field of the frozen state in it."""
+    ring_wait_s: float = 600.0
+    """How long a full ring may hold a sweep before it fails, s."""
+    sweep_timeout_s: float = 7200.0
+    """Longest sweep, s."""
+
+
+@dataclass(frozen=True)
+class DevicesSettings:
+    """Section `[devices]` of the rig file: which instruments are there; None where one is not."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    prefix: str = "NVDAC:"
+    """Put for `{P}` in the PV names."""
+    connect_timeout_s: float = 10.0
+    """How long to wait for all PVs, s."""
+    microwave: MicrowaveSettings | None = None
+    """Microwave source."""
+    magnet: MagnetSettings | None = None
+    """Coils."""
+    cryostat: CryostatSettings | None = None
+    """Temperature controller."""
+    transport: TransportSettings | None = None
+    """Transport meter."""
+    pressure: PressureSettings | None = None
+    """Membrane."""
+    ruby: RubySettings | None = None
+    """Ruby spectrometer."""
+    laser: LaserSettings | None = None
+    """Laser and shutter."""
+    camera: CameraDeviceSettings | None = None
+    """Camera process of the stream."""
+
+
+def all_devices(prefix: str = "NVDAC:") -> DevicesSettings:
+    """Return the settings of a rig that has every instrument under the default PV names, as the twin does."""
+    return DevicesSettings(
+        prefix=prefix,
+        microwave=MicrowaveSettings(),
+        magnet=MagnetSettings(),
+        cryostat=CryostatSettings(),
+        transport=TransportSettings(),
+        pressure=PressureSettings(),
+        ruby=RubySettings(),
+        laser=LaserSettings(),
+        camera=CameraDeviceSettings(),
+    )
+
+
+@dataclass(frozen=True)
 class TwinProcess:
     """Settings file of `python -m devices.twin.ioc`."""
 
@@ -111,3 +344,15 @@ class CameraProcess:
     """Prefix of the PVs of the twin's frozen state."""
     twin: TwinSettings | None = None
     """The simulated sample; None where the camera is real."""
+
+
+@dataclass(frozen=True)
+class MonitorProcess:
+    """Settings file of `python -m devices.monitor`."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    stream: StreamSettings
+    """Places of sockets and files."""
+    devices: DevicesSettings = field(default_factory=DevicesSettings)
+    """The instruments it watches."""
