@@ -300,3 +300,71 @@ class StateUpdate:
     """Small values by name."""
     arrays: Mapping[str, NDArray[np.generic]]
     """Arrays by name."""
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What the camera is asked for: one sweep."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep in the run, from 0."""
+    role: SweepRole
+    """What the sweep is for."""
+    frequency_mhz: NDArray[np.float64]
+    """(f,) microwave frequencies of one pass, MHz, in the order of the frame index."""
+    passes: int
+    """Traversals of the frequency list."""
+    load_index: int = 0
+    """Number of the pressure point."""
+    history: FieldHistory = FieldHistory.UNKNOWN
+    """How the sample got here, as the plan knows it."""
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """How far the camera is with a sweep: counts, not a promise."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    frames_sent: int
+    """Frames published so far."""
+    frames_total: int
+    """Frames the sweep will have."""
+    aborted: bool = False
+    """True when no more frames will come although fewer than the total were sent."""
+
+
+@dataclass(frozen=True)
+class SweepAbort:
+    """A sweep ends early: its partial cubes are dropped, its frames stay on disk."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    frames_sent: int
+    """Frames published before it ended."""
+
+
+@dataclass(frozen=True)
+class WorkerHealth:
+    """How a fitting worker is, as the frame server sees it."""
+
+    worker: str
+    """Name of the worker."""
+    alive: bool
+    """False once it is dead, frozen or gone."""
+    bands: int
+    """Bands it owns in sweeps that are not final."""
+    leases_lost: int
+    """Bands taken from it since the frame server started."""
+    last_seen_s: float
+    """When it last spoke, seconds since the epoch."""
+    frames_added: int
+    """Frames it acknowledged since its last hello, counted per band."""
+    stats: Json
+    """Numbers the worker reports with its heartbeats: `fits_per_s`, `busy_fraction`, ..."""

@@ -1,0 +1,44 @@
+"""What makes frames: the protocol that the twin, a replayed file and a real camera fulfil."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.messages import Json, StatePoint, SweepRequest
+
+__all__ = ["FrameMaker", "SweepRequest"]
+
+
+class FrameMaker(Protocol):
+    """A source of frames. The frame server calls `arm` and `frame` from one thread of its own, never concurrently."""
+
+    height: int
+    """Camera rows."""
+    width: int
+    """Camera columns."""
+    dtype: str
+    """Frame dtype: `<u2`, `<u4` or `<f4`."""
+    frame_rate_hz: float
+    """Frames per second; 0 means as fast as possible."""
+
+    def arm(self, request: SweepRequest) -> tuple[StatePoint, Json]:
+        """Freeze the state for one sweep.
+
+        Returns
+        -------
+        tuple
+            Where the sample is, and the frozen source state that goes into `SweepStart.source_state`.
+
+        Raises
+        ------
+        Exception
+            Any: the camera refuses to arm with the exception's text as the reason.
+        """
+        ...
+
+    def frame(self, pass_index: int, index: int) -> NDArray[np.generic]:
+        """Return the (y, x) frame of `dtype`: a pure function of (armed state, pass, index)."""
+        ...
