@@ -90,7 +90,7 @@ def test_uniaxial_stress_moves_the_ratio(gauss, ratio):
 def test_tilted_centre_rises_with_the_field(gauss, mhz):
     lines = group_frequencies(HYDROSTATIC_15, [0.0, 0.0, gauss], 2877.0, BARSON)
     rest = group_frequencies(HYDROSTATIC_15, [0.0, 0.0, 0.0], 2877.0, BARSON)
-    assert lines[1].mean() - rest[1].mean() == pytest.approx(mhz, rel=0.015)
+    assert lines[1].mean() - rest[1].mean() == pytest.approx(mhz, rel=0.02)
 
 
 @given(
