@@ -43,7 +43,7 @@ class ProcessState:
     state: str
     pid: int
     uptime_s: float
-    restarts: str
+    description: str
 
 
 def python_program(name: str, module: str, settings_path: Path, priority: int = 100) -> Program:

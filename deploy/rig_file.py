@@ -30,8 +30,6 @@ class RigSection:
 
     name: str
     """Name, shown on every view."""
-    prefix: str = "NVDAC:"
-    """Prefix of the PVs."""
     workers: int = 2
     """Fitting workers on this host."""
     web_port: int = 0

@@ -1,0 +1,132 @@
+"""From a rig file to running processes: which programs a site has and the settings file of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deploy import processes
+from deploy.processes import Program, python_program
+from deploy.rig_file import RigFile
+from deploy.site import Site, new_site, take_port
+from stream.settings import StreamSettings, dump_settings
+
+READY_TIMEOUT_S = 240.0
+"""A first start compiles the kernels, about a minute on two loaded cores."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which processes a site runs."""
+
+    web: bool = True
+    tiled: bool = True
+    instruments: bool = True
+    camera: bool = True
+    analyzers: bool = True
+
+
+def make_site(name: str, rig_path: Path, rig: RigFile, data_dir: Path, parts: Parts) -> Site:
+    """Choose ports and make the folders of a site for the rig."""
+    ports = {
+        "web": take_port(rig.rig.web_port, "the live page") if parts.web else 0,
+        "tiled": take_port(rig.rig.tiled_port, "the Tiled server") if parts.tiled else 0,
+        "ca": take_port(0, "Channel Access") if parts.instruments and rig.twin is not None else 0,
+    }
+    return new_site(name, rig_path, data_dir, ports)
+
+
+def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = True) -> Site:
+    """Write the settings files, start the processes and return the site with the names of its programs."""
+    stream = rig.stream_settings(site.runtime_dir, site.data_dir)
+    stream = replace(stream, archive_frames=archive_frames)
+    programs = _programs(site, rig, stream, parts)
+    started = replace(site, programs=tuple(program.name for program in programs))
+    started.save()
+    try:
+        processes.start(started, programs)
+    except Exception:
+        processes.stop(started)
+        raise
+    return started
+
+
+def wait_until_ready(
+    site: Site, names: Sequence[str] | None = None, report: Callable[[list[str]], None] | None = None
+) -> None:
+    """Wait for the site's processes, or those named."""
+    processes.wait_ready(site, list(names if names is not None else site.programs), READY_TIMEOUT_S, report)
+
+
+def _programs(site: Site, rig: RigFile, stream: StreamSettings, parts: Parts) -> list[Program]:
+    """Return the programs of the site, those a person waits for first."""
+    programs: list[Program] = []
+    if parts.web:
+        programs.append(_web(site, stream))
+    if parts.instruments and rig.twin is not None:
+        programs.append(_twin(site, rig, stream))
+    if parts.camera:
+        programs.append(_camera(site, rig, stream))
+    if parts.analyzers:
+        programs += _analyzers(site, rig, stream)
+    if parts.tiled:
+        programs.append(_tiled(site))
+    if parts.instruments:
+        programs.append(_monitor(site, rig, stream))
+    return programs
+
+
+def _write(site: Site, name: str, settings: Any) -> Path:
+    """Write the settings file of a process."""
+    path = Path(site.runtime_dir) / "settings" / f"{name}.json"
+    dump_settings(settings, path)
+    return path
+
+
+def _web(site: Site, stream: StreamSettings) -> Program:
+    from dashboard.settings import DashboardProcess, DashboardSettings
+
+    settings = DashboardProcess(stream, DashboardSettings(port=site.web_port))
+    return python_program("web", "dashboard.server", _write(site, "web", settings), priority=1)
+
+
+def _twin(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
+    from devices.settings import TwinProcess
+
+    assert rig.twin is not None
+    settings = TwinProcess(stream, rig.twin, rig.devices.prefix)
+    return python_program("ioc", "devices.twin.ioc", _write(site, "ioc", settings), priority=10)
+
+
+def _camera(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
+    from devices.settings import CameraProcess
+
+    settings = CameraProcess(stream, rig.camera, rig.devices.prefix, rig.twin)
+    return python_program("camera", "devices.camera_server", _write(site, "camera", settings), priority=20)
+
+
+def _analyzers(site: Site, rig: RigFile, stream: StreamSettings) -> list[Program]:
+    from analyzers.settings import BuilderProcess, WorkerProcess
+
+    programs: list[Program] = []
+    for number in range(rig.rig.workers):
+        name = f"worker-{number}"
+        programs.append(python_program(name, "analyzers.worker", _write(site, name, WorkerProcess(stream, name)), 30))
+    builder = BuilderProcess(stream, site.tiled_uri, rig.rig.workers)
+    programs.append(python_program("builder", "analyzers.builder", _write(site, "builder", builder), 30))
+    return programs
+
+
+def _monitor(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
+    from devices.settings import MonitorProcess
+
+    settings = MonitorProcess(stream, rig.devices)
+    return python_program("monitor", "devices.monitor", _write(site, "monitor", settings), priority=50)
+
+
+def _tiled(site: Site) -> Program:
+    from deploy.tiled_config import tiled_program
+
+    return tiled_program(site)

@@ -1,0 +1,68 @@
+"""Process `tiled`: `tiled serve config FILE`, plus the two top containers and a ready mark once it answers.
+
+Run as `python -m deploy.tiled_server CONFIG.yml [READY_FILE]` with the API key in the environment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from deploy.tiled_config import API_KEY_VARIABLE
+
+_LOG = logging.getLogger(__name__)
+_POLL_S = 0.05
+
+
+def serve(configuration: Path, ready: Path | None) -> None:
+    """Serve until SIGTERM.
+
+    Raises
+    ------
+    SystemExit
+        Where the environment has no API key: the server would take the variable's name for the key.
+    """
+    if not os.environ.get(API_KEY_VARIABLE):
+        raise SystemExit(f"set {API_KEY_VARIABLE} to the key of the Tiled server (letters and digits)")
+    uvicorn = yaml.safe_load(configuration.read_text())["uvicorn"]
+    uri = f"http://{uvicorn['host']}:{uvicorn['port']}"
+    if ready is not None:
+        ready.unlink(missing_ok=True)
+    threading.Thread(target=_prepare, args=(uri, ready), daemon=True).start()
+    from tiled.commandline.main import cli_app
+
+    cli_app(["serve", "config", str(configuration)])
+
+
+def _prepare(uri: str, ready: Path | None) -> None:
+    """Wait until the server answers, make the containers at first start, then say that it is ready."""
+    from stream.archive_tiled import open_catalog
+
+    pause = threading.Event()
+    while not _answers(uri):
+        pause.wait(_POLL_S)
+    open_catalog(uri)
+    if ready is not None:
+        ready.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ready.touch(mode=0o600)
+    _LOG.info("Tiled serves at %s", uri)
+
+
+def _answers(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{uri}/api/v1/", timeout=1):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    serve(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
