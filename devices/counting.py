@@ -1,0 +1,40 @@
+"""Instruments that take one reading when told to and count the readings they have taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devices.epics import DeviceError
+from devices.waiting import ProgressStatus, Watch, put_and_wait, run_in_thread
+
+
+def take_reading(device: Any, *, start: Any, count: Any, what: str, timeout_s: float) -> ProgressStatus:
+    """Put 1 to `start` and wait until `count` has risen and `start` is back at 0.
+
+    Parameters
+    ----------
+    device
+        The device that reads.
+    start, count
+        Its signals.
+    what
+        Name of the reading, for people.
+    timeout_s
+        Longest reading, s.
+    """
+
+    def work(status: ProgressStatus) -> None:
+        with Watch(busy=start, count=count) as watch:
+            before = int(watch.values["count"])
+            put_and_wait(start, 1, timeout_s)
+            done = watch.wait_for(
+                lambda values: int(values["count"]) > before and int(values["busy"]) == 0,
+                timeout_s,
+                cancelled=status.cancelled,
+            )
+        if not done:
+            raise DeviceError(
+                f"{device.name}: no {what} within {timeout_s:g} s; check the instrument behind {count.pvname}"
+            )
+
+    return run_in_thread(ProgressStatus(device, what=what, timeout_s=2 * timeout_s), work)

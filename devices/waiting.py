@@ -1,0 +1,174 @@
+"""Waiting for instruments without blocking the RunEngine: procedures in a thread, watched signals, progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Condition, Event
+from types import TracebackType
+from typing import Any, Self
+
+import ophyd
+from ophyd import DeviceStatus
+
+from devices.epics import DeviceError
+
+Progress = Callable[..., None]
+
+
+class ProgressStatus(DeviceStatus):
+    """A status that progress bars can watch and that knows when it was given up.
+
+    Parameters
+    ----------
+    device
+        The device that works.
+    what
+        What it does, shown at the progress bar.
+    unit
+        Unit of the progress.
+    """
+
+    def __init__(self, device: Any, *, what: str, unit: str = "", timeout_s: float | None = None) -> None:
+        self.what = what
+        self.unit = unit
+        self.cancelled = Event()
+        self._watchers: list[Progress] = []
+        self._start: float | None = None
+        super().__init__(device, timeout=timeout_s)
+
+    def watch(self, func: Progress) -> None:
+        """Call `func(name=, current=, initial=, target=, unit=, ...)` at each step, as progress bars expect."""
+        self._watchers.append(func)
+
+    def progress(self, current: float, target: float) -> None:
+        """Tell the watchers where the work is."""
+        if self._start is None:
+            self._start = current
+        for watcher in self._watchers:
+            watcher(name=self.what, current=current, initial=self._start, target=target, unit=self.unit, precision=3)
+
+
+def run_in_thread(status: ProgressStatus, work: Callable[[ProgressStatus], None]) -> ProgressStatus:
+    """Run `work(status)` in a thread with Channel Access; the status ends as the work does."""
+
+    def body() -> None:
+        try:
+            work(status)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the status
+            if not status.done:
+                status.set_exception(error)
+        else:
+            if not status.done:
+                status.set_finished()
+
+    thread = ophyd.get_cl().thread_class(target=body, name=f"{status.what}", daemon=True)
+    thread.start()
+    return status
+
+
+class Watch:
+    """The latest values of some signals, and waiting for what they should become.
+
+    Parameters
+    ----------
+    signals
+        Name -> ophyd signal of a scalar; monitored while the watch is open. `was_zero` names those that have been 0.
+    """
+
+    def __init__(self, **signals: Any) -> None:
+        self.values: dict[str, Any] = {}
+        self.was_zero: set[str] = set()
+        self._signals: Mapping[str, Any] = signals
+        self._changed = Condition()
+        self._callbacks: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        for name, signal in self._signals.items():
+            self._callbacks[name] = signal.subscribe(self._receiver(name), run=False)
+        self.refresh()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name, signal in self._signals.items():
+            signal.unsubscribe(self._callbacks[name])
+
+    def refresh(self, *names: str) -> None:
+        """Read the signals (all, or those named) from the instrument now."""
+        for name in names or tuple(self._signals):
+            fresh = fresh_value(self._signals[name])
+            self._take(name, fresh)
+
+    def wait_for(
+        self,
+        ready: Callable[[dict[str, Any]], bool],
+        timeout_s: float,
+        *,
+        cancelled: Event | None = None,
+        on_change: Callable[[dict[str, Any]], None] | None = None,
+    ) -> bool:
+        """Wait until `ready(values)`; False where the time ran out or the wait was cancelled.
+
+        `ready` and `on_change` are called at each update, from the waiting thread.
+        """
+        end = time.monotonic() + timeout_s
+        while True:
+            with self._changed:
+                values = dict(self.values)
+            if on_change is not None:
+                on_change(values)
+            if ready(values):
+                return True
+            left = end - time.monotonic()
+            if left <= 0 or (cancelled is not None and cancelled.is_set()):
+                return False
+            with self._changed:
+                if values == self.values:
+                    self._changed.wait(min(left, 0.2))
+
+    def _receiver(self, name: str) -> Callable[..., None]:
+        def receive(*, value: Any = None, **_: Any) -> None:
+            self._take(name, value)
+
+        return receive
+
+    def _take(self, name: str, value: Any) -> None:
+        with self._changed:
+            self.values[name] = value
+            if value == 0:
+                self.was_zero.add(name)
+            self._changed.notify_all()
+
+
+def fresh_value(signal: Any) -> Any:
+    """Return a signal's value as the instrument has it now, past any monitor still under way.
+
+    Raises
+    ------
+    DeviceError
+        Where the PV does not answer.
+    """
+    if not hasattr(signal, "pvname"):
+        return signal.get()
+    try:
+        return signal.get(use_monitor=False)
+    except TimeoutError as error:
+        raise DeviceError(f"{signal.pvname} does not answer; check that its IOC runs") from error
+
+
+def put_and_wait(signal: Any, value: Any, timeout_s: float = 10.0) -> None:
+    """Put a value and wait until the IOC has taken it.
+
+    Raises
+    ------
+    DeviceError
+        Where it does not confirm in time.
+    """
+    status = signal.set(value, timeout=timeout_s)
+    try:
+        status.wait(timeout_s)
+    except Exception as error:
+        name = getattr(signal, "setpoint_pvname", signal.name)
+        raise DeviceError(f"{name} did not take {value!r} within {timeout_s:g} s: {error}") from error
