@@ -1,0 +1,330 @@
+"""What is true in the twin, per pixel: the object that tests and the demonstration ask.
+
+Plain numpy and scipy, so that any process may hold it. Arrays are (y, x) on the camera's pixels, row 0 at the top.
+The stress is that of the reference temperature 150 K, in the culet frame; `stress_at` adds the drift on cooling.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from devices.settings import TwinSettings
+from devices.twin.history import FieldStep
+from devices.twin.samples import TAU_CRITICAL_GPA, Crystal, draw_crystal
+from devices.twin.screening import Screening
+from physics.geometry import miscut_rotation, rotate_stress
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+LOAD_RANGE_GPA = (0.0, 30.0)
+"""Mean sigma_ZZ that the model covers."""
+REFERENCE_LOAD_GPA = 21.0
+"""Load at which the size of the response is set."""
+REFERENCE_TEMPERATURE_K = 150.0
+"""Temperature of the stress fields."""
+BASE_TEMPERATURE_K = 20.0
+"""Temperature at which the size of the response is set."""
+PEARL_UM = 150.0
+"""Pearl length of a fully superconducting place, um, of the coherent part."""
+RESPONSES = ("granular", "coherent")
+"""Names of the response models."""
+RUBY_UM = (15.0, -22.5, 5.0)
+"""Centre and radius of the ruby disc, um: partly on the sample's edge."""
+LEAD_AZIMUTHS_DEG = (24.0, -24.0, 156.0, 204.0)
+"""Directions of the four leads from the sample's centre."""
+LEAD_WIDTH_UM = 4.0
+"""Width of a lead, um."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How large the two parts of the response are, from the reference load."""
+
+    grains: float
+    """Magnetisation of a fully superconducting place, in units of -H."""
+    film: float
+    """Weight of the coherent film."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The twin's sample at one load."""
+
+    settings: TwinSettings
+    """Which twin."""
+    load_gpa: float
+    """Mean sigma_ZZ over the sample at 150 K, GPa."""
+    crystal: Crystal
+    """What was drawn from the seed."""
+    x_um: Array
+    """Place of each pixel, um from the image centre to the right."""
+    y_um: Array
+    """Place of each pixel, um from the image centre down."""
+    sample: Mask
+    """True on the sample."""
+    ruby: Mask
+    """True on the ruby disc."""
+    leads: Mask
+    """True on the leads."""
+    stress_gpa: Array
+    """(y, x, 6) XX, YY, ZZ, YZ, XZ, XY in the culet frame at 150 K, GPa."""
+    tc_local_k: Array
+    """Local critical temperature, K; 0 off the sample and where it never superconducts."""
+    screening: Screening
+    """Solver of the response on this grid."""
+    calibration: Calibration
+    """Size of the response."""
+    _cache: dict[float, Array] = field(default_factory=dict[float, Array], repr=False)
+
+    @property
+    def sigma_zz_gpa(self) -> Array:
+        """(y, x) stress along the culet normal at 150 K, GPa."""
+        return self.stress_gpa[..., 2]
+
+    @property
+    def sigma_111_gpa(self) -> Array:
+        """(y, x) stress along [111] at 150 K, GPa: what an analysis that ignores the miscut finds."""
+        rotation = miscut_rotation(self.settings.miscut_deg, self.settings.miscut_azimuth_deg)
+        return rotate_stress(self.stress_gpa, rotation)[..., 2]
+
+    @property
+    def tau_gpa(self) -> Array:
+        """(y, x) size of the shear vector (sigma_XZ, sigma_YZ) at 150 K, GPa."""
+        return np.hypot(self.stress_gpa[..., 3], self.stress_gpa[..., 4])
+
+    @property
+    def hole(self) -> Mask:
+        """(y, x) True on the sample where the shear is above critical."""
+        return self.sample & (self.tau_gpa > TAU_CRITICAL_GPA)
+
+    def stress_at(self, temperature_k: float) -> Array:
+        """(y, x, 6) stress at a temperature, GPa: the cell tightens on cooling."""
+        rise = self.settings.pressure_drift_gpa * (REFERENCE_TEMPERATURE_K - temperature_k) / 130.0
+        return self.stress_gpa * (1.0 + rise / max(self.load_gpa, 1.0))
+
+    def superfluid(self, temperature_k: float) -> Array:
+        """(y, x) order parameter 1 - (T/Tc)^n, averaged over the spread of Tc inside a pixel; 0 where normal."""
+        exponent = self.crystal.exponent(self.x_um, self.y_um)
+        total = np.zeros(self.sample.shape)
+        for shift in (-1.0, 0.0, 1.0):
+            tc = np.where(self.tc_local_k > 0.0, self.tc_local_k + shift * self.crystal.tc_spread_k, 0.0)
+            ratio = np.divide(temperature_k, tc, out=np.full(tc.shape, 2.0), where=tc > 0.0)
+            total += np.maximum(0.0, 1.0 - np.minimum(ratio, 2.0) ** exponent)
+        return total / 3.0
+
+    def response(self, temperature_k: float) -> Array:
+        """(y, x, 3) field of the sample per unit of applied field after a zero-field cool and warming to T."""
+        key = round(temperature_k, 4)
+        if key not in self._cache:
+            if len(self._cache) >= 64:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[key] = self._respond(key)
+        return self._cache[key]
+
+    def _respond(self, temperature_k: float) -> Array:
+        superfluid = self.superfluid(temperature_k)
+        if not superfluid.any():
+            return np.zeros((*self.sample.shape, 3))
+        thick = superfluid * self.crystal.thickness(self.x_um, self.y_um)
+        transform = self.calibration.film * self.screening.coherent(thick, PEARL_UM)
+        if self.calibration.grains > 0.0:
+            transform = transform - self.calibration.grains * self.screening.granular(thick)
+        return self.screening.field(transform)
+
+    def s(self, temperature_k: float) -> Array:
+        """(y, x) s = B/H along the culet normal after a zero-field cool, as sharp as it is at the NV layer."""
+        return 1.0 + self.response(temperature_k)[..., 2]
+
+    def noise_free_s(self, temperature_k: float) -> Array:
+        """(y, x) s that a camera without noise would find: along [111], blurred by the optics, over its reference."""
+        normal = miscut_rotation(self.settings.miscut_deg, self.settings.miscut_azimuth_deg).T @ np.array(
+            [0.0, 0.0, 1.0]
+        )
+        along = self.response(temperature_k) @ normal / normal[2]
+        return 1.0 + ndimage.gaussian_filter(along, self.psf_sigma_px, mode="nearest")
+
+    @property
+    def psf_sigma_px(self) -> float:
+        """Standard deviation of the optical blur, pixels."""
+        return self.settings.psf_fwhm_um / math.sqrt(8.0 * math.log(2.0)) / self.settings.pixel_size_um
+
+    def field_gauss(self, steps: tuple[FieldStep, ...], field_xyz_gauss: tuple[float, float, float]) -> Array:
+        """(y, x, 3) field at the NV layer in the culet frame, G.
+
+        Parameters
+        ----------
+        steps
+            Changes of the applied field along Z while the sample was cold, each with the highest temperature since:
+            the sample answers each of them as after a zero-field cool, warmed to that temperature.
+        field_xyz_gauss
+            Applied field, G.
+        """
+        total = np.broadcast_to(np.array(field_xyz_gauss, dtype=np.float64), (*self.sample.shape, 3)).copy()
+        for step in steps:
+            total += step.gauss * self.response(step.temperature_max_k)
+        return total
+
+    def tc_apparent_k(self, threshold: float = 0.003, step_k: float = 1.0) -> Array:
+        """(y, x) highest temperature at which noise-free |s - 1| exceeds a threshold, K; 0 where it never does."""
+        found = np.zeros(self.sample.shape)
+        above = np.zeros(self.sample.shape)
+        for temperature in np.arange(110.0, BASE_TEMPERATURE_K - 0.5 * step_k, -step_k):
+            here = np.abs(self.noise_free_s(float(temperature)) - 1.0)
+            first = (found == 0.0) & (here > threshold)
+            rise = np.maximum(here - above, 1e-12)
+            found = np.where(first, temperature + step_k * (here - threshold) / rise, found)
+            above = here
+        return found
+
+    def regions(self) -> dict[str, object]:
+        """Polygons and marked points in um from the image centre, as `RunStart.regions` wants them."""
+        return {
+            "sample": self.crystal.outline_um(),
+            "ruby": ruby_polygon(),
+            "leads": [lead_polygon(azimuth, self.crystal) for azimuth in LEAD_AZIMUTHS_DEG],
+            "points": self._points(),
+        }
+
+    def _points(self) -> dict[str, list[float]]:
+        cold = ndimage.gaussian_filter(self.noise_free_s(BASE_TEMPERATURE_K), 1.0)
+        usable = ~(self.ruby | self.leads)
+        inner = self.sample & (self.crystal.radius(self.x_um, self.y_um) < 0.85) & usable
+        places = {
+            "suppressed": np.where(inner, -cold, -np.inf),
+            "enhanced": np.where(usable, cold, -np.inf),
+            "hole": np.where(inner, self.tau_gpa, -np.inf),
+        }
+        points = {name: self._place(value) for name, value in places.items()}
+        half_x, half_y = -float(self.x_um[0, 0]), -float(self.y_um[0, 0])
+        return {**points, "outside": [round(0.85 * half_x, 2), round(0.85 * half_y, 2)]}
+
+    def _place(self, value: Array) -> list[float]:
+        row, column = np.unravel_index(int(np.argmax(value)), value.shape)
+        return [round(float(self.x_um[row, column]), 2), round(float(self.y_um[row, column]), 2)]
+
+
+def ruby_polygon(points: int = 24) -> list[list[float]]:
+    """Outline of the ruby disc, um."""
+    x, y, radius = RUBY_UM
+    angle = np.linspace(0.0, 2.0 * math.pi, points, endpoint=False)
+    return [[round(x + radius * math.cos(a), 3), round(y + radius * math.sin(a), 3)] for a in angle]
+
+
+def lead_polygon(azimuth_deg: float, crystal: Crystal) -> list[list[float]]:
+    """Outline of a lead from just inside the sample's edge outwards, um."""
+    angle = math.radians(azimuth_deg)
+    a, b = crystal.kind.semi_axes_um
+    inner = 0.9 / math.hypot(math.cos(angle) / a, math.sin(angle) / b)
+    along, across = (math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))
+    corners = ((inner, -0.5), (300.0, -0.5), (300.0, 0.5), (inner, 0.5))
+    return [[round(r * along[i] + w * LEAD_WIDTH_UM * across[i], 3) for i in (0, 1)] for r, w in corners]
+
+
+def _lead_mask(crystal: Crystal, x: Array, y: Array) -> Mask:
+    mask = np.zeros(x.shape, dtype=bool)
+    a, b = crystal.kind.semi_axes_um
+    for azimuth in LEAD_AZIMUTHS_DEG:
+        cos, sin = math.cos(math.radians(azimuth)), math.sin(math.radians(azimuth))
+        along, across = x * cos + y * sin, y * cos - x * sin
+        mask |= (np.abs(across) <= 0.5 * LEAD_WIDTH_UM) & (along >= 0.9 / math.hypot(cos / a, sin / b))
+    return mask
+
+
+def _stress(crystal: Crystal, load_gpa: float, x: Array, y: Array) -> Array:
+    """(y, x, 6) stress in the culet frame at 150 K, GPa."""
+    zz = load_gpa + crystal.stress_shape(x, y) * min(1.0, load_gpa / 16.0)
+    shear = crystal.shear_size(x, y) * (load_gpa / REFERENCE_LOAD_GPA) ** 1.5
+    # The medium carries little shear: it falls off outside the sample.
+    shear = shear * np.where(crystal.radius(x, y) <= 1.0, 1.0, 0.4)
+    azimuth = crystal.shear_azimuth(x, y)
+    stress = np.empty((*x.shape, 6))
+    stress[..., 0] = crystal.in_plane[0](x, y) * zz
+    stress[..., 1] = crystal.in_plane[1](x, y) * zz
+    stress[..., 2] = zz
+    stress[..., 3] = shear * np.sin(azimuth)
+    stress[..., 4] = shear * np.cos(azimuth)
+    stress[..., 5] = crystal.in_plane_shear_gpa(x, y) * load_gpa / REFERENCE_LOAD_GPA
+    return stress
+
+
+def _grid(settings: TwinSettings) -> tuple[Array, Array]:
+    x = (np.arange(settings.width) - 0.5 * (settings.width - 1)) * settings.pixel_size_um
+    y = (np.arange(settings.height) - 0.5 * (settings.height - 1)) * settings.pixel_size_um
+    across, down = np.meshgrid(x, y)
+    return across, down
+
+
+def _build(settings: TwinSettings, load_gpa: float, calibration: Calibration) -> Truth:
+    crystal = draw_crystal(settings.sample, settings.seed)
+    x, y = _grid(settings)
+    sample = crystal.radius(x, y) <= 1.0
+    sample[[0, -1]] = sample[:, [0, -1]] = False
+    stress = _stress(crystal, load_gpa, x, y)
+    tc = crystal.tc_local_k(stress[..., 2], np.hypot(stress[..., 3], stress[..., 4]), x, y)
+    return Truth(
+        settings=settings,
+        load_gpa=load_gpa,
+        crystal=crystal,
+        x_um=x,
+        y_um=y,
+        sample=sample,
+        ruby=np.hypot(x - RUBY_UM[0], y - RUBY_UM[1]) <= RUBY_UM[2],
+        leads=_lead_mask(crystal, x, y),
+        stress_gpa=stress,
+        tc_local_k=np.where(sample, tc, 0.0),
+        screening=Screening(sample, settings.pixel_size_um, crystal.kind.thickness_um, settings.stand_off_um),
+        calibration=calibration,
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def calibrate(settings: TwinSettings) -> Calibration:
+    """Size of the response: the hole reads s = 1 in the mean, the superconducting part goes as deep as the sample's kind.
+
+    The film's share lowers the hole by as much as the grains around it raise it.
+    """
+    grains = _build(settings, REFERENCE_LOAD_GPA, Calibration(1.0, 0.0))
+    film = _build(settings, REFERENCE_LOAD_GPA, Calibration(0.0, 1.0))
+    local = grains.response(BASE_TEMPERATURE_K)[..., 2]
+    coherent = film.response(BASE_TEMPERATURE_K)[..., 2]
+    if settings.response == "coherent":
+        local = np.zeros_like(local)
+        share = 1.0
+    else:
+        core = grains.hole if grains.hole.any() else grains.sample
+        share = max(0.0, -float(local[core].mean() / coherent[core].mean()))
+    cold = grains.sample & (grains.tc_local_k > 40.0)
+    depth = -float(np.percentile((local + share * coherent)[cold], 5.0))
+    size = grains.crystal.kind.suppression / depth
+    return Calibration(0.0 if settings.response == "coherent" else size, share * size)
+
+
+@functools.lru_cache(maxsize=8)
+def truth_of(settings: TwinSettings, load_gpa: float | None = None) -> Truth:
+    """Truth of the twin at a load.
+
+    Parameters
+    ----------
+    settings
+        Which twin.
+    load_gpa
+        Mean sigma_ZZ over the sample, GPa; that of the settings where None.
+
+    Raises
+    ------
+    ValueError
+        When the sample or the response is unknown or the load outside the model's range.
+    """
+    load = settings.load_gpa if load_gpa is None else load_gpa
+    if settings.response not in RESPONSES:
+        raise ValueError(f"unknown response {settings.response!r}; known: {', '.join(RESPONSES)}")
+    if not LOAD_RANGE_GPA[0] <= load <= LOAD_RANGE_GPA[1]:
+        raise ValueError(f"load {load:g} GPa is outside {LOAD_RANGE_GPA[0]:g} to {LOAD_RANGE_GPA[1]:g} GPa")
+    return _build(settings, float(load), calibrate(settings))
