@@ -1,0 +1,159 @@
+"""Who owns which band of which sweep: a pure book of leases, numbered so that of two the higher one is current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from stream.slots import SweepKey
+
+
+def split_rows(height: int, bands: int) -> list[tuple[int, int]]:
+    """Return (y0, y1) of `bands` equal blocks of camera rows; they differ by one row where it does not divide."""
+    count = max(1, min(bands, height))
+    edges = [height * i // count for i in range(count + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+@dataclass
+class Holding:
+    """One band of one sweep."""
+
+    y0: int
+    """First camera row."""
+    y1: int
+    """One past the last row."""
+    owner: str = ""
+    """Worker that holds the lease; empty while the band waits for one."""
+    lease: int = 0
+    """Number of the lease; 0 before the first."""
+    done: bool = False
+    """The builder has the final tile."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A change of owner."""
+
+    key: SweepKey
+    """Run and sweep."""
+    y0: int
+    """First camera row."""
+    y1: int
+    """One past the last row."""
+    lease: int
+    """Number of the new lease."""
+    worker: str
+    """New owner; empty where nobody is alive and the band waits."""
+    previous: str
+    """Owner before; empty for the first."""
+
+
+@dataclass
+class LeaseBook:
+    """Deals bands to living workers; every change of owner raises the lease."""
+
+    height: int
+    """Camera rows."""
+    bands: int
+    """Bands per frame."""
+    workers: list[str] = field(default_factory=list[str])
+    """Living workers in the order of their hellos."""
+    _sweeps: dict[SweepKey, list[Holding]] = field(default_factory=dict[SweepKey, list[Holding]])
+    _next: int = 1
+
+    def open_sweep(self, key: SweepKey) -> list[Grant]:
+        """Deal the bands of a new sweep: as even as possible, to the owner of the sweep before where that is even."""
+        before = next(reversed(self._sweeps.values()), [])
+        habits = {band.y0: band.owner for band in before}
+        self._sweeps[key] = [Holding(y0, y1) for y0, y1 in split_rows(self.height, self.bands)]
+        return self._deal(key, habits)
+
+    def join(self, worker: str) -> list[Grant]:
+        """Admit a worker: it gets the bands that wait now, and its share from the next sweep on."""
+        if worker not in self.workers:
+            self.workers.append(worker)
+        return self.deal_waiting()
+
+    def leave(self, worker: str) -> list[Grant]:
+        """A worker is gone: its unfinished bands move to the living, or wait."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+        return self.deal_waiting()
+
+    def give_up(self, key: SweepKey, y0: int, lease: int) -> list[Grant]:
+        """The owner returns one band (its cube is spoilt): it gets a new lease, of whoever has least to do."""
+        holding = self.find(key, y0)
+        if holding is None or holding.done or holding.lease != lease:
+            return []
+        previous, holding.owner = holding.owner, ""
+        return [self._grant(key, holding, previous, {})]
+
+    def finish(self, key: SweepKey, y0: int) -> bool:
+        """Note that the final tile of a band is accepted; tells whether that completed the sweep."""
+        holding = self.find(key, y0)
+        if holding is not None:
+            holding.done = True
+        return key in self._sweeps and all(band.done for band in self._sweeps[key])
+
+    def reopen(self) -> list[Grant]:
+        """The builder lost its memory: nothing is final, and bands whose owner is gone must be made again."""
+        for holdings in self._sweeps.values():
+            for holding in holdings:
+                holding.done = False
+        return self.deal_waiting()
+
+    def close_sweep(self, key: SweepKey) -> None:
+        """Forget a sweep."""
+        self._sweeps.pop(key, None)
+
+    def find(self, key: SweepKey, y0: int) -> Holding | None:
+        """Return the holding of a band, or None where there is no such band."""
+        return next((band for band in self._sweeps.get(key, ()) if band.y0 == y0), None)
+
+    def holdings(self, key: SweepKey) -> list[Holding]:
+        """Return the bands of a sweep in row order; empty where it is not open."""
+        return self._sweeps.get(key, [])
+
+    def complete(self, key: SweepKey) -> bool:
+        """Tell whether every band of the sweep is final (or the sweep is forgotten)."""
+        return all(band.done for band in self._sweeps.get(key, ()))
+
+    def owned(self, worker: str) -> Iterator[tuple[SweepKey, Holding]]:
+        """Yield the unfinished bands of a worker."""
+        for key, holdings in self._sweeps.items():
+            for holding in holdings:
+                if holding.owner == worker and not holding.done:
+                    yield key, holding
+
+    def deal_waiting(self) -> list[Grant]:
+        """Move every unfinished band whose owner is not alive, over all sweeps."""
+        return [grant for key in self._sweeps for grant in self._deal(key, {})]
+
+    def _deal(self, key: SweepKey, habits: dict[int, str]) -> list[Grant]:
+        grants: list[Grant] = []
+        for holding in self._sweeps[key]:
+            if holding.done or (holding.owner and holding.owner in self.workers):
+                continue
+            if holding.owner or self.workers:
+                previous, holding.owner = holding.owner, ""
+                grants.append(self._grant(key, holding, previous, habits))
+        return grants
+
+    def _grant(self, key: SweepKey, holding: Holding, previous: str, habits: dict[int, str]) -> Grant:
+        holding.owner = self._choose(key, habits.get(holding.y0, ""))
+        holding.lease, self._next = self._next, self._next + 1
+        return Grant(key, holding.y0, holding.y1, holding.lease, holding.owner, previous)
+
+    def _choose(self, key: SweepKey, habit: str) -> str:
+        """Return the living worker with the fewest bands of the sweep; the habitual one where it is not over its share."""
+        if not self.workers:
+            return ""
+        load = dict.fromkeys(self.workers, 0)
+        for holding in self._sweeps[key]:
+            if holding.owner in load:
+                load[holding.owner] += 1
+        share = -(-len(self._sweeps[key]) // len(self.workers))
+        if load.get(habit, share) < share:
+            return habit
+        return min(self.workers, key=lambda worker: load[worker])
