@@ -1,0 +1,239 @@
+"""From fits to maps, once for all: the builder while frames stream, a replay and `nvdac fit` call the same functions.
+
+A run's maps depend on its fits, its opening and the settings only; never on when, where or in which order sweeps
+finish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.fitmap import DESCRIPTIONS, UNITS, FitMap
+from analyzers.maps import FieldRatioMap, field_ratio
+from analyzers.regions import Regions, regions_of
+from analyzers.settings import AnalysisSettings
+from analyzers.status import names as status_names
+from analyzers.stress import StressMap, StressSettings, stress_map
+from analyzers.sweep_files import sweep_to_json
+from analyzers.version import constant_set, result_version
+from stream.messages import Json, RunStart, SweepRole, SweepStart
+
+FIELD_TOLERANCE = 0.02
+"""Relative difference of the applied fields up to which a sweep is compared with a reference."""
+
+MAP_UNITS: dict[str, str] = {
+    **UNITS,
+    "s": "1",
+    "sigma_s": "1",
+    "s_status": "code",
+    "sigma_zz_gpa": "GPa",
+    "sigma_zz_sigma_gpa": "GPa",
+    "in_plane_gpa": "GPa",
+    "half_tilt_residual_mhz": "MHz",
+    "sigma_zz_status": "code",
+}
+"""Unit of each plane of a sweep's maps."""
+
+MAP_DESCRIPTIONS: dict[str, str] = {
+    **DESCRIPTIONS,
+    "s": "field ratio B/H: half splitting over the reference's, over its median far off the sample (y, x)",
+    "sigma_s": "standard deviation of s from both fits, without what is common to all pixels (y, x)",
+    "s_status": "why a pixel has no s (y, x)",
+    "sigma_zz_gpa": "normal stress along [111], compression positive; two doublets, field corrected (y, x)",
+    "sigma_zz_sigma_gpa": "standard deviation of sigma_zz_gpa, without the common systematics (y, x)",
+    "in_plane_gpa": "mean in-plane stress (y, x)",
+    "half_tilt_residual_mhz": "measured minus modelled half splitting of the tilted groups (y, x)",
+    "sigma_zz_status": "why a pixel has no sigma_zz_gpa (y, x)",
+}
+"""One sentence on each plane of a sweep's maps."""
+
+
+@dataclass(frozen=True)
+class SweepMaps:
+    """Everything known of one sweep, per pixel."""
+
+    start: SweepStart
+    """The sweep."""
+    fit: FitMap
+    """Its fitted lines."""
+    ratio: FieldRatioMap | None
+    """s against the reference; None where there is none, `ratio_reason` says why."""
+    ratio_reason: str
+    """Why there is no s; empty where there is."""
+    reference_sweep: int
+    """Number of the reference sweep; -1 without."""
+    stress: StressMap | None
+    """sigma_ZZ; None where it cannot be had, `stress_reason` says why."""
+    stress_reason: str
+    """Why there is no sigma_ZZ; empty where there is."""
+
+    def planes(self) -> dict[str, NDArray[np.generic]]:
+        """Return every plane by name; units in `MAP_UNITS`, meanings in `MAP_DESCRIPTIONS`."""
+        planes = self.fit.to_planes()
+        if self.ratio is not None:
+            planes |= {"s": self.ratio.s, "sigma_s": self.ratio.sigma_s, "s_status": self.ratio.status}
+        if self.stress is not None:
+            planes |= _stress_planes(self.stress)
+        return planes
+
+
+@dataclass
+class RunMaps:
+    """The maps of one run: takes each sweep's final fit, gives its final maps as soon as its reference is known."""
+
+    start: RunStart
+    """The run."""
+    settings: AnalysisSettings
+    """Settings of the analysis."""
+    regions: Regions
+    """Masks of the view."""
+    finals: dict[int, SweepMaps] = field(default_factory=dict[int, SweepMaps])
+    """Final maps by number of the sweep."""
+    _open: dict[int, SweepStart] = field(default_factory=dict[int, SweepStart])
+    _waiting: dict[int, tuple[SweepStart, FitMap]] = field(default_factory=dict[int, tuple[SweepStart, FitMap]])
+
+    @staticmethod
+    def of(start: RunStart) -> RunMaps:
+        """Begin the maps of a run with the settings that it carries.
+
+        Raises
+        ------
+        ValueError
+            Where its analysis settings or regions cannot be read.
+        """
+        return RunMaps(start, AnalysisSettings.from_json(start.analysis), regions_of(start))
+
+    @property
+    def version(self) -> str:
+        """Version of the results."""
+        return result_version(self.settings)
+
+    def expect(self, sweep: SweepStart) -> None:
+        """Say that a sweep began: later sweeps wait for it if it is their reference."""
+        if sweep.sweep not in self.finals:
+            self._open[sweep.sweep] = sweep
+
+    def abandon(self, sweep: int) -> list[SweepMaps]:
+        """Say that a sweep will never be complete; returns the maps that waited for it."""
+        self._open.pop(sweep, None)
+        return self._settle()
+
+    def add(self, sweep: SweepStart, fit: FitMap) -> list[SweepMaps]:
+        """Take the final fit of a sweep; returns the maps that are final now, in order of the sweeps."""
+        if sweep.sweep in self.finals:
+            return []
+        self._open.pop(sweep.sweep, None)
+        self._waiting[sweep.sweep] = (sweep, fit)
+        return self._settle()
+
+    def provisional(self, sweep: SweepStart, fit: FitMap) -> SweepMaps:
+        """Return the maps of a sweep as far as it is fitted; nothing is kept."""
+        return self._make(sweep, fit)
+
+    def reference(self, sweep: SweepStart) -> SweepMaps | None:
+        """Return the maps of the newest complete opening reference before the sweep, or None."""
+        if sweep.role == SweepRole.OPENING_REFERENCE:
+            return None
+        earlier = [
+            number
+            for number, maps in self.finals.items()
+            if number < sweep.sweep and maps.start.role == SweepRole.OPENING_REFERENCE
+        ]
+        return self.finals[max(earlier)] if earlier else None
+
+    def _settle(self) -> list[SweepMaps]:
+        """Make the final maps of every sweep that waits for no reference any more."""
+        made: list[SweepMaps] = []
+        for number in sorted(self._waiting):
+            if self._reference_pending(number):
+                continue
+            sweep, fit = self._waiting.pop(number)
+            self.finals[number] = self._make(sweep, fit)
+            made.append(self.finals[number])
+        return made
+
+    def _reference_pending(self, number: int) -> bool:
+        """Return whether an opening reference before sweep `number` may still become complete."""
+        return any(n < number and sweep.role == SweepRole.OPENING_REFERENCE for n, sweep in self._open.items())
+
+    def _make(self, sweep: SweepStart, fit: FitMap) -> SweepMaps:
+        reference = self.reference(sweep)
+        reason = self._no_ratio(sweep, reference)
+        ratio = None
+        if reference is not None and not reason:
+            ratio = field_ratio(fit.doublet(0), reference.fit.doublet(0), self.regions)
+        stress, no_stress = self._stress(sweep, fit)
+        number = reference.start.sweep if reference is not None and not reason else -1
+        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress)
+
+    def _stress(self, sweep: SweepStart, fit: FitMap) -> tuple[StressMap | None, str]:
+        """Return sigma_ZZ, or why there is none."""
+        if len(self.settings.doublets) < 2:
+            return None, "sigma_ZZ needs a second doublet, that of the tilted groups"
+        chosen = StressSettings.of(self.settings)
+        try:
+            return stress_map(fit.doublet(0), fit.doublet(1), sweep.state.temperature_k, chosen, self.regions.ruby), ""
+        except ValueError as error:  # a temperature outside the range of D(T)
+            return None, str(error)
+
+    def _no_ratio(self, sweep: SweepStart, reference: SweepMaps | None) -> str:
+        """Return why a sweep has no s, or an empty text."""
+        if not self.settings.doublets:
+            return "no doublet is named in the settings"
+        if sweep.role == SweepRole.OPENING_REFERENCE:
+            return "this sweep is the reference"
+        if reference is None:
+            return "the run has no complete reference sweep before this one"
+        ours, theirs = sweep.state.field_gauss, reference.start.state.field_gauss
+        if abs(theirs) < 1.0 or abs(ours - theirs) > FIELD_TOLERANCE * abs(theirs):
+            return f"the reference was taken at {theirs:g} G, this sweep at {ours:g} G"
+        if sweep.state.load_index != reference.start.state.load_index:
+            return "the reference was taken at another load"
+        return ""
+
+    def attributes(self, maps: SweepMaps) -> Json:
+        """Return what a sweep's maps file says about itself: nothing that differs between live, replay and offline."""
+        ratio, stress = maps.ratio, maps.stress
+        return {
+            **self.run_attributes(),
+            "sweep_start": sweep_to_json(maps.start),
+            "temperature_k": maps.start.state.temperature_k,
+            "field_gauss": maps.start.state.field_gauss,
+            "reference_sweep": maps.reference_sweep,
+            "no_s_because": maps.ratio_reason,
+            "off_sample_region": ratio.off_sample_name if ratio else "none",
+            "off_sample_ratio": ratio.off_sample_ratio if ratio else 1.0,
+            "off_sample_ratio_sigma": ratio.off_sample_sigma if ratio else 0.0,
+            "no_sigma_zz_because": maps.stress_reason,
+            "sigma_zz_systematics_gpa": dict(stress.systematics_gpa) if stress else {},
+        }
+
+    def run_attributes(self) -> Json:
+        """Return what every file of the run says about the run and the analysis."""
+        start = self.start
+        return {
+            "run_uid": start.run_uid,
+            "sample": start.sample,
+            "rig": start.rig,
+            "pixel_size_um": start.pixel_size_um,
+            "regions": start.regions,
+            "noise_source": start.noise.source,
+            "electrons_per_count": start.noise.electrons_per_count,
+            "version": self.version,
+            "analysis": self.settings.to_json(),
+            "constants": constant_set(self.settings),
+            "status_codes": status_names(),
+        }
+
+
+def _stress_planes(stress: StressMap) -> dict[str, NDArray[np.generic]]:
+    return {
+        "sigma_zz_gpa": stress.sigma_zz_gpa,
+        "sigma_zz_sigma_gpa": stress.sigma_zz_sigma_gpa,
+        "in_plane_gpa": stress.in_plane_gpa,
+        "half_tilt_residual_mhz": stress.half_tilt_residual_mhz,
+        "sigma_zz_status": stress.status,
+    }

@@ -1,0 +1,191 @@
+"""A fitting worker: adds the frames of its bands, fits them while the sweep runs, answers for its pixels.
+
+Started as `python -m analyzers.worker SETTINGS.json`. Fits run in the main thread with the GIL released, so the link's
+heartbeats go on; a final fit depends on the frames alone, a provisional one starts from the one before.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import deque
+
+from analyzers.band import Band, Key, key_of
+from analyzers.cube import CubeError
+from analyzers.fitting import warm_up
+from analyzers.regions import regions_of
+from analyzers.settings import AnalysisSettings, WorkerProcess
+from analyzers.spectrum import fit, normalise, refusal, reply
+from stream.health import clear_ready, mark_ready
+from stream.messages import Json, RunStart, SpectrumReply, SpectrumRequest
+from stream.settings import load_settings
+from stream.worker_link import BandFrame, BandGranted, BandRevoked, WorkerLink
+
+PROVISIONAL_INTERVAL_S = 0.3
+"""Shortest time between two provisional fits of a band, s."""
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""Cubes of finished bands kept for questions, bytes; the oldest go first."""
+
+REPORT_INTERVAL_S = 0.5
+"""Time between two reports of the worker's load, s."""
+
+POLL_S = 0.05
+"""Longest wait for news, s: bounds how late a signal or a question is noticed."""
+
+_LOG = logging.getLogger("worker")
+
+
+class Load:
+    """How busy the worker is, over the last seconds."""
+
+    WINDOW_S = 5.0
+
+    def __init__(self) -> None:
+        self._work: deque[tuple[float, float, int]] = deque()
+        self._began_s = time.monotonic()
+
+    def add(self, seconds: float, fits: int) -> None:
+        """Count work that just ended."""
+        self._work.append((time.monotonic(), seconds, fits))
+
+    def stats(self) -> Json:
+        """Return fits per second of fitting and the share of time spent working."""
+        now = time.monotonic()
+        while self._work and self._work[0][0] < now - self.WINDOW_S:
+            self._work.popleft()
+        fitting = [(seconds, fits) for _, seconds, fits in self._work if fits]
+        seconds, fits = sum(item[0] for item in fitting), sum(item[1] for item in fitting)
+        window = max(min(self.WINDOW_S, now - self._began_s), 1e-3)
+        busy = sum(item[1] for item in self._work) / window
+        return {"fits_per_s": fits / seconds if seconds > 0 else 0.0, "busy_fraction": min(busy, 1.0)}
+
+
+class Worker:
+    """The bands this worker owns and those it finished."""
+
+    def __init__(self, link: WorkerLink, name: str) -> None:
+        self._link = link
+        self._name = name
+        self._bands: dict[Key, Band] = {}
+        self._finished: dict[Key, Band] = {}
+        self._load = Load()
+        self._reported_s = 0.0
+
+    def step(self) -> None:
+        """Take the news; fit what is complete, else the band whose picture is oldest, else answer questions."""
+        events = self._link.poll(0.0 if self._due() else POLL_S)
+        for event in events:
+            match event:
+                case RunStart():
+                    self._prepare(event)
+                case BandGranted():
+                    self._grant(event)
+                case BandFrame():
+                    self._frame(event)
+                case BandRevoked():
+                    self._bands.pop((event.run_uid, event.sweep, event.y0, event.lease), None)
+                case _:
+                    pass
+        for token, request in self._link.requests():
+            self._link.reply(token, self._answer(request))
+        due = None if events else self._due()
+        if due is not None:
+            self._fit(due)
+        self._report()
+
+    def _prepare(self, start: RunStart) -> None:
+        """Compile what the run's settings need before its first frame comes."""
+        try:
+            warm_up(AnalysisSettings.from_json(start.analysis))
+        except ValueError as error:
+            _LOG.error("run %s cannot be analysed: %s", start.run_uid, error)
+
+    def _grant(self, grant: BandGranted) -> None:
+        try:
+            settings = AnalysisSettings.from_json(grant.run.analysis)
+            regions = regions_of(grant.run)
+        except ValueError as error:
+            _LOG.error("run %s cannot be analysed: %s", grant.run.run_uid, error)
+            return
+        self._bands[key_of(grant)] = Band(grant, settings, regions, self._name)
+
+    def _frame(self, frame: BandFrame) -> None:
+        """Add a frame and say so; the last one starts the final fit."""
+        began = time.monotonic()
+        key = key_of(frame)
+        band = self._bands.get(key)
+        try:
+            if band is not None:
+                band.add(frame)
+        except CubeError as error:
+            _LOG.error("sweep %d rows %d:%d is given up: %s", frame.sweep, frame.y0, frame.y1, error)
+            self._bands.pop(key, None)
+        if not self._link.acknowledge(frame):
+            self._bands.pop(key, None)
+            return
+        self._load.add(time.monotonic() - began, 0)
+        if band is not None and key in self._bands and band.complete:
+            self._fit(band)
+            self._keep(key, self._bands.pop(key))
+
+    def _fit(self, band: Band) -> None:
+        began = time.monotonic()
+        tile = band.fit()
+        self._load.add(time.monotonic() - began, band.pixels)
+        self._link.send_tile(tile)
+
+    def _due(self) -> Band | None:
+        """Return the band whose provisional fit is oldest and due, or None."""
+        latest = time.monotonic() - PROVISIONAL_INTERVAL_S
+        stale = [band for band in self._bands.values() if band.stale and band.fitted_s <= latest]
+        return min(stale, key=lambda band: band.fitted_s) if stale else None
+
+    def _keep(self, key: Key, band: Band) -> None:
+        """Keep a finished cube for questions, within the memory allowed."""
+        self._finished[key] = band
+        while len(self._finished) > 1 and sum(b.cube.sums.nbytes for b in self._finished.values()) > KEPT_BYTES:
+            del self._finished[next(iter(self._finished))]
+
+    def _answer(self, request: SpectrumRequest) -> SpectrumReply:
+        for band in (*self._bands.values(), *reversed(self._finished.values())):
+            if band.holds(request):
+                run, sweep = band.grant.run, band.grant.sweep
+                data = normalise(band.rectangle(request), sweep.frequency_mhz, run.noise)
+                return reply(request, run.run_uid, sweep.sweep, fit(data, band.settings))
+        return refusal(request, "this worker no longer has the cube")
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported_s >= REPORT_INTERVAL_S:
+            self._reported_s = now
+            self._link.report(self._load.stats())
+
+
+def run(process: WorkerProcess, stop: threading.Event) -> None:
+    """Work until `stop` is set."""
+    clear_ready(process.stream, process.worker)
+    warm_up(AnalysisSettings())
+    with WorkerLink(process.stream, process.worker) as link:
+        worker = Worker(link, process.worker)
+        mark_ready(process.stream, process.worker)
+        while not stop.is_set():
+            worker.step()
+    clear_ready(process.stream, process.worker)
+
+
+def main() -> None:
+    """Read the settings named on the command line and work until SIGTERM."""
+    process = load_settings(WorkerProcess, sys.argv[1])
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {process.worker} %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run(process, stop)
+
+
+if __name__ == "__main__":
+    main()
