@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.engine import Plan, fit_flat, line_model, make_plan
 from analyzers.fitmap import DESCRIPTIONS, UNITS, Doublet, FitMap
+from analyzers.kernels.shapes import line_profile
 from analyzers.settings import AnalysisSettings
 from stream.messages import NoiseModel
 
-__all__ = ["DESCRIPTIONS", "UNITS", "Doublet", "FitMap", "SpectrumFit", "fit_band", "fit_image", "fit_spectrum", "model_spectrum", "warm_up"]
+__all__ = [
+    "DESCRIPTIONS",
+    "UNITS",
+    "Doublet",
+    "FitMap",
+    "SpectrumFit",
+    "fit_band",
+    "fit_image",
+    "fit_spectrum",
+    "model_spectrum",
+    "warm_up",
+]
 
 
 @dataclass(frozen=True)
@@ -22,7 +37,7 @@ class SpectrumFit:
     lines: FitMap
     """A 1 x 1 map."""
     model: NDArray[np.float64]
-    """(f,) fitted model at the frequencies given, relative to the same baseline as the signal."""
+    """(f,) fitted model at the frequencies given, relative to the same reference as the signal given."""
 
 
 def fit_band(
@@ -49,8 +64,26 @@ def fit_band(
         Lines, shape, thresholds.
     start
         Earlier result of the same band, a warm start for provisional maps. Never give it for a final map.
+
+    Raises
+    ------
+    ValueError
+        Where shapes do not match or a frequency is not a finite number.
     """
-    raise NotImplementedError
+    n, rows, width = cube_sums.shape
+    plan = make_plan(passes_added, frequency_mhz, n, noise, settings, provisional=start is not None)
+    if plan is None:
+        return FitMap.empty(settings.lines, settings.doublets, rows, width)
+    return _fit_rows(plan, cube_sums, settings)
+
+
+def _fit_rows(plan: Plan, cube_sums: NDArray[np.generic], settings: AnalysisSettings) -> FitMap:
+    """Fit one band with a prepared plan."""
+    _, rows, width = cube_sums.shape
+    flat = np.ascontiguousarray(cube_sums[plan.order]).reshape(len(plan.order), rows * width)
+    planes = fit_flat(plan, flat)
+    shaped = {name: plane.reshape(*plane.shape[:-1], rows, width) for name, plane in planes.items()}
+    return FitMap.from_planes(shaped, settings.doublets)
 
 
 def fit_image(
@@ -62,7 +95,18 @@ def fit_image(
     threads: int = 0,
 ) -> FitMap:
     """Fit a whole image in several threads over row bands: bit-identical to any other partition. 0 threads: all cores."""
-    raise NotImplementedError
+    n, rows, width = cube_sums.shape
+    plan = make_plan(passes_added, frequency_mhz, n, noise, settings, provisional=False)
+    if plan is None:
+        return FitMap.empty(settings.lines, settings.doublets, rows, width)
+    workers = threads or len(os.sched_getaffinity(0))
+    # more bands than threads: pixels differ in how long they take
+    edges = np.unique(np.linspace(0, rows, min(rows, 4 * workers if workers > 1 else 1) + 1).astype(int))
+    bands = [cube_sums[:, low:high] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    if len(bands) == 1:
+        return _fit_rows(plan, cube_sums, settings)
+    with ThreadPoolExecutor(workers) as pool:
+        return FitMap.concat(list(pool.map(lambda band: _fit_rows(plan, band, settings), bands)))
 
 
 def fit_spectrum(
@@ -71,8 +115,22 @@ def fit_spectrum(
     sigma: NDArray[np.floating],
     settings: AnalysisSettings,
 ) -> SpectrumFit:
-    """Fit one spectrum: signal (f,) = PL / baseline - 1 with standard deviation sigma (f,)."""
-    raise NotImplementedError
+    """Fit one spectrum: signal (f,) = PL / reference - 1 with standard deviation sigma (f,)."""
+    frequency = np.asarray(frequency_mhz, np.float64)
+    # one float pass whose weights are 1 / sigma^2: read noise alone, "passes" in place of relative weights
+    weight = 1.0 / np.asarray(sigma, np.float64) ** 2
+    mean = float(weight.mean())
+    noise = NoiseModel("gain", electrons_per_count=np.inf, read_noise_electrons=0.0)
+    plan = make_plan(np.ones(len(frequency), np.int64), frequency, len(frequency), noise, settings, provisional=False)
+    if plan is None:
+        raise ValueError(f"{len(frequency)} frequencies are too few for {settings.lines} lines")
+    plan = replace(plan, passes=(weight / mean)[plan.order], noise=(0.0, 0.0, 1.0 / mean), scaled=True)
+    values = (1.0 + np.asarray(signal, np.float64))[plan.order] * plan.passes
+    planes = fit_flat(plan, values[:, None].astype(np.float64))
+    found = FitMap.from_planes({k: v.reshape(*v.shape[:-1], 1, 1) for k, v in planes.items()}, settings.doublets)
+    pixel = [found.centre_mhz[:, 0, 0], found.fwhm_mhz[:, 0, 0], found.contrast[:, 0, 0]]
+    shape = model_spectrum(frequency, *[v.astype(float).tolist() for v in pixel], settings, float(found.slope[0, 0]))
+    return SpectrumFit(found, (1.0 + shape) * float(found.baseline[0, 0]) - 1.0)
 
 
 def model_spectrum(
@@ -84,9 +142,24 @@ def model_spectrum(
     slope: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return PL / baseline - 1 (f,) of the lines given (those with NaN are left out); slope in 1/MHz about the middle."""
-    raise NotImplementedError
+    f = np.asarray(frequency_mhz, np.float64)
+    middle = 0.5 * (f.min() + f.max())
+    tilt = slope if np.isfinite(slope) else 0.0
+    total = tilt * (f - middle)
+    shape, mixing, offsets = line_model(settings)
+    for centre, width, depth in zip(centre_mhz, fwhm_mhz, contrast, strict=True):
+        if np.isfinite(centre) and np.isfinite(width) and np.isfinite(depth):
+            local = 1.0 + tilt * (centre - middle)
+            total = total + depth * local * line_profile(shape, mixing, offsets, f, float(centre), float(width))
+    return total
 
 
 def warm_up(settings: AnalysisSettings) -> None:
     """Compile (or load from the cache on disk) every kernel a run with these settings needs."""
-    raise NotImplementedError
+    frequency = np.linspace(2800.0, 3400.0, 40)
+    noise = NoiseModel("gain", electrons_per_count=1.0)
+    for dtype in (np.uint32, np.float32):
+        sums = np.full((40, 1, 3), 40_000, dtype)
+        sums[:, 0, 0] += (np.arange(40) % 7).astype(dtype)
+        fit_band(sums, np.ones(40, np.int64), frequency, noise, settings)
+    fit_spectrum(frequency, np.sin(np.arange(40.0)) * 1e-3, np.full(40, 1e-3), settings)
