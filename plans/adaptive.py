@@ -1,0 +1,250 @@
+"""Where to measure next: a pure policy over the ascending temperatures of one field warming.
+
+Flux that has entered the sample remembers the highest temperature, so the path only ever rises: what is jumped over is
+lost. The policy therefore looks at the whole remaining path. For a path T0 < T1 < ... < top the expected error of Tc,
+averaged over the superconducting pixels, is the sum over its cells of (share of Tc in the cell) * (its width) / 4
+(the mean distance from the middle of the cell), and every point costs `point_price_k`. The path that minimises the sum
+is found by dynamic programming on a 0.5 K grid; where the density is smooth its steps are proportional to
+density^(-1/2), the optimal quantiser. The first step of that path is the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+GRID_K = 0.5
+"""Resolution of the temperatures that are considered, K."""
+ERROR_PER_WIDTH = 0.25
+"""Mean distance of a Tc from the middle of its cell, in units of the cell's width."""
+
+
+@dataclass(frozen=True)
+class TemperatureLimits:
+    """What the ladder may do."""
+
+    top_k: float = 150.0
+    """Last set point, in the normal state, K."""
+    min_step_k: float = 2.0
+    """Smallest step, K."""
+    max_step_k: float = 8.0
+    """Largest step while any Tc is open, K."""
+    closed_step_k: float = 35.0
+    """Largest step once nothing is open, K."""
+    fixed_step_k: float = 4.0
+    """Step of the fixed ladder that stands in when the analysis is silent, K."""
+    open_threshold: float = 0.02
+    """Share of the superconducting pixels below which nothing counts as open."""
+    point_price_k: float = 0.06
+    """A further point is worth taking where it lowers the mean expected error of Tc by this much, K."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that contradict each other."""
+        if not 0 < self.min_step_k <= self.max_step_k <= self.closed_step_k:
+            raise ValueError("steps must satisfy 0 < min_step_k <= max_step_k <= closed_step_k")
+        if self.fixed_step_k <= 0 or self.point_price_k <= 0:
+            raise ValueError("fixed_step_k and point_price_k must be positive")
+
+
+@dataclass(frozen=True)
+class PointSummary:
+    """What one point of the ladder told, as far as a decision needs it."""
+
+    set_point_k: float
+    """Set point of the cryostat, K."""
+    temperature_k: float
+    """Temperature at the sample, K."""
+    valid: bool
+    """False where the analysis gave nothing to decide on."""
+    reason: str = ""
+    """Why not."""
+    open_fraction: float = 1.0
+    """Share of the superconducting pixels whose Tc is still open."""
+    tc_sigma_median_k: float = 0.0
+    """Median uncertainty of Tc, K."""
+    fraction_changed: float = 0.0
+    """Share of the sample's resolution elements with s != 1."""
+    candidate_temperature_k: tuple[float, ...] = ()
+    """Candidate sample temperatures, K; kept for the newest point only."""
+    tc_density_per_k: tuple[float, ...] = ()
+    """Expected share of the superconducting pixels with Tc there, per K."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where to go next, and why."""
+
+    next_temperature_k: float | None
+    """Next set point, K; None at the end of the ladder."""
+    reason: str
+    """One sentence with numbers, for people."""
+    fallback: bool = False
+    """True where the fixed ladder stood in for the analysis."""
+    step_k: float = 0.0
+    """The step, K."""
+    path_k: tuple[float, ...] = ()
+    """Set points expected from here to the top, the next one first, K."""
+    candidate_temperature_k: tuple[float, ...] = ()
+    """Set points that were weighed, K."""
+    gain: tuple[float, ...] = ()
+    """Their scores, 0 for the worst and 1 for the best."""
+
+
+def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decision:
+    """Return the next set point of an ascending ladder.
+
+    Parameters
+    ----------
+    history
+        The points so far, oldest first; at least one. Only the newest point's density is used.
+    limits
+        What the ladder may do.
+
+    Returns
+    -------
+    Decision
+        `next_temperature_k` is above the last set point and at most `limits.top_k`, which ends the ladder.
+    """
+    last = history[-1]
+    here = last.set_point_k
+    if here >= limits.top_k:
+        return Decision(None, f"the ladder ends at {limits.top_k:g} K")
+    if not last.valid:
+        return fixed_step(here, limits, last.reason or "no analysis")
+    if last.open_fraction <= limits.open_threshold:
+        return _stride(last, limits)
+    landscape = _Landscape.of(last, limits)
+    return landscape.decision(last, limits)
+
+
+def fixed_step(here_k: float, limits: TemperatureLimits, why: str) -> Decision:
+    """Return the next set point of the fixed ladder, and say why it stands in for the policy."""
+    step = limits.fixed_step_k
+    target = here_k + step
+    if target > limits.top_k - limits.min_step_k:
+        target = limits.top_k
+    path = [target]
+    while path[-1] < limits.top_k:
+        following = path[-1] + step
+        path.append(limits.top_k if following > limits.top_k - limits.min_step_k else following)
+    reason = f"step {target - here_k:.3g} K of the fixed ladder: {why}"
+    return Decision(target, reason, fallback=True, step_k=target - here_k, path_k=tuple(path))
+
+
+def _stride(last: PointSummary, limits: TemperatureLimits) -> Decision:
+    """Return the next of the equal large steps that are left once no Tc is open."""
+    left = limits.top_k - last.set_point_k
+    count = max(1, ceil(left / limits.closed_step_k - 1e-9))
+    path = (*(last.set_point_k + left * number / count for number in range(1, count)), limits.top_k)
+    step = path[0] - last.set_point_k
+    share = percent(last.open_fraction)
+    reason = (
+        f"step {step:.3g} K: only {share} of the superconducting pixels could still lose diamagnetism "
+        f"above {last.set_point_k:.4g} K, {count} more point{'s' if count > 1 else ''} to {limits.top_k:g} K"
+    )
+    return Decision(path[0], reason, step_k=step, path_k=path)
+
+
+@dataclass(frozen=True)
+class _Landscape:
+    """Set points on a grid from the last one to the top, and the share of Tc expected below each."""
+
+    grid_k: Array = field(repr=False)
+    """(g,) set points, the last one first, the top last."""
+    share: Array = field(repr=False)
+    """(g,) expected share of the superconducting pixels with Tc between the last set point and the grid point."""
+
+    @classmethod
+    def of(cls, last: PointSummary, limits: TemperatureLimits) -> _Landscape:
+        """Integrate the newest point's density over set points."""
+        grid = np.arange(last.set_point_k, limits.top_k, GRID_K)
+        grid = np.append(grid[grid < limits.top_k - 1e-9], limits.top_k)
+        # The stage is not the sample: the difference at the newest point is taken for the next ones too.
+        offset = last.temperature_k - last.set_point_k
+        candidates = np.asarray(last.candidate_temperature_k, dtype=np.float64) - offset
+        density = np.clip(np.nan_to_num(np.asarray(last.tc_density_per_k, dtype=np.float64)), 0.0, None)
+        if candidates.size == 0 or candidates.size != density.size:
+            return cls(grid, np.zeros(grid.size))
+        at_grid = np.interp(grid, candidates, density, left=density[0], right=0.0)
+        steps = np.diff(grid) * 0.5 * (at_grid[1:] + at_grid[:-1])
+        return cls(grid, np.concatenate([[0.0], np.cumsum(steps)]))
+
+    def decision(self, last: PointSummary, limits: TemperatureLimits) -> Decision:
+        """Return the first step of the cheapest ascending path."""
+        costs, following = self._solve(limits)
+        reachable = self._reachable(0, limits)
+        scores = np.array([self._cell_cost(0, j, limits) + costs[j] for j in reachable])
+        best = int(np.argmin(scores))
+        chosen = reachable[best]
+        path = [float(self.grid_k[chosen])]
+        node = chosen
+        while node != self.grid_k.size - 1:
+            node = following[node]
+            path.append(float(self.grid_k[node]))
+        step = path[0] - last.set_point_k
+        return Decision(
+            path[0],
+            self._reason(last, chosen, step, len(path)),
+            step_k=step,
+            path_k=tuple(path),
+            candidate_temperature_k=tuple(float(self.grid_k[j]) for j in reachable),
+            gain=_gains(scores),
+        )
+
+    def _reason(self, last: PointSummary, chosen: int, step: float, points: int) -> str:
+        share = percent(min(1.0, float(self.share[chosen])))
+        return (
+            f"step {step:.3g} K: {share} of the superconducting pixels are expected to lose diamagnetism between "
+            f"{last.set_point_k:.4g} and {self.grid_k[chosen]:.4g} K ({percent(last.open_fraction)} "
+            f"still open; {points} more points planned)"
+        )
+
+    def _reachable(self, start: int, limits: TemperatureLimits) -> list[int]:
+        """Return the grid points one step above `start` that the limits allow; the top where nothing else is left."""
+        last = self.grid_k.size - 1
+        here = float(self.grid_k[start])
+        left_open = start == 0 or float(self.share[-1] - self.share[start]) > limits.open_threshold
+        longest = limits.max_step_k if left_open else limits.closed_step_k
+        low = int(np.searchsorted(self.grid_k, here + limits.min_step_k - 1e-9))
+        high = int(np.searchsorted(self.grid_k, here + longest + 1e-9, side="right")) - 1
+        if float(self.grid_k[last]) - here <= limits.min_step_k:
+            return [last]
+        top = float(self.grid_k[last])
+        fit = [j for j in range(low, high + 1) if j == last or top - float(self.grid_k[j]) >= limits.min_step_k - 1e-9]
+        return fit or [min(max(low, start + 1), last)]
+
+    def _cell_cost(self, start: int, stop: int, limits: TemperatureLimits) -> float:
+        width = float(self.grid_k[stop] - self.grid_k[start])
+        return ERROR_PER_WIDTH * width * float(self.share[stop] - self.share[start]) + limits.point_price_k
+
+    def _solve(self, limits: TemperatureLimits) -> tuple[Array, list[int]]:
+        """Return the cost of the cheapest path to the top from each grid point, and its next point."""
+        last = self.grid_k.size - 1
+        costs = np.zeros(last + 1)
+        following = [last] * (last + 1)
+        for start in range(last - 1, -1, -1):
+            options = self._reachable(start, limits)
+            totals = [self._cell_cost(start, stop, limits) + float(costs[stop]) for stop in options]
+            best = int(np.argmin(totals))
+            costs[start], following[start] = totals[best], options[best]
+        return costs, following
+
+
+def percent(share: float) -> str:
+    """Return a share for people: two digits, no exponent."""
+    value = 100 * share
+    return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
+
+
+def _gains(scores: Array) -> tuple[float, ...]:
+    """Return the scores scaled to 0 (dearest) ... 1 (cheapest)."""
+    worst, best = float(scores.max()), float(scores.min())
+    if worst - best <= 0:
+        return tuple(1.0 for _ in scores)
+    return tuple(float(value) for value in (worst - scores) / (worst - best))
