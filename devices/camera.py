@@ -1,0 +1,302 @@
+"""The camera as a flyer: one run, many sweeps, every frame an index of an external asset.
+
+A sweep goes prepare (arm: the state is frozen), kickoff (frames start), complete (all were sent). Sweeps are numbered
+here, so a plan that is rewound to its last checkpoint never arms the same number twice: an armed sweep that was not
+started is given up, a started one runs on through a pause.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from ophyd import Component, Device, Kind, Signal
+
+from devices.epics import DeviceError
+from devices.settings import CameraDeviceSettings
+from devices.waiting import ProgressStatus, run_in_thread
+from stream.assets import frames_data_key, stream_datum, stream_resource
+from stream.camera_control import CameraControl, CameraRefused
+from stream.messages import FieldHistory, Json, NoiseModel, RunMode, RunStart, SweepRequest, SweepRole
+from stream.settings import StreamSettings
+
+_LOOK_S = 0.1
+
+
+@dataclass(frozen=True)
+class CameraRun:
+    """A run opens at the camera: what the analysis needs beside what the camera knows."""
+
+    run_uid: str
+    """The Bluesky run."""
+    analysis: Json = field(default_factory=dict[str, object])
+    """Analysis settings."""
+    regions: Json = field(default_factory=dict[str, object])
+    """Named polygons and points, um from the image centre."""
+    sample: str = ""
+    """Name of the sample."""
+    rig: str = ""
+    """Name of the rig."""
+
+
+@dataclass(frozen=True)
+class CameraRunEnd:
+    """The run closes at the camera."""
+
+    exit_status: str
+    """`success`, `abort` or `fail`."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """One sweep, before the camera gives it a number."""
+
+    role: SweepRole
+    """What the sweep is for."""
+    frequency_mhz: tuple[float, ...]
+    """Frequencies of one pass, MHz, in the order of the frames."""
+    passes: int
+    """Traversals of the list."""
+    load_index: int = 0
+    """Number of the pressure point."""
+    history: FieldHistory = FieldHistory.UNKNOWN
+    """How the sample got here, as the plan knows it."""
+
+
+class CameraRunControl:
+    """Opens and closes runs at the camera: `set(CameraRun)`, `set(CameraRunEnd)`."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.name = f"{camera.name}_run"
+        self.parent = camera
+        self._camera = camera
+
+    def set(self, value: CameraRun | CameraRunEnd) -> ProgressStatus:
+        """Open or close the run."""
+        what = "camera run"
+        status = ProgressStatus(self._camera, what=what)
+        if isinstance(value, CameraRun):
+            return run_in_thread(status, lambda _: self._camera.open_run(value))
+        return run_in_thread(status, lambda _: self._camera.close_run(value.exit_status))
+
+
+class Camera(Device):
+    """The camera process, seen from a plan.
+
+    Parameters
+    ----------
+    stream
+        Where the camera process listens.
+    settings
+        How long to wait for it.
+    name
+        Name in documents; the frames are the key `<name>_frames`.
+    """
+
+    sweep = Component(Signal, value=-1, kind=Kind.normal)
+    frames_sent = Component(Signal, value=0, kind=Kind.normal)
+
+    def __init__(
+        self, stream: StreamSettings, settings: CameraDeviceSettings, *, name: str = "camera", **kwargs: Any
+    ) -> None:
+        super().__init__("", name=name, **kwargs)
+        self.settings = settings
+        self.run = CameraRunControl(self)
+        self.start: RunStart | None = None
+        self._control = CameraControl(stream, timeout_s=settings.arm_timeout_s)
+        self._lock = RLock()
+        self._armed: SweepRequest | None = None
+        self._started = False
+        self._number = -1
+        self._rows = 0
+        self._rows_before = 0
+        self._told = 0
+        self._resource_uid = ""
+        self._data = 0
+
+    def describe_camera(self) -> Json:
+        """Return height, width, dtype and the other facts of the camera.
+
+        Raises
+        ------
+        DeviceError
+            Where the camera process does not answer.
+        """
+        with self._lock:
+            try:
+                return self._control.describe()
+            except CameraRefused as error:
+                raise DeviceError(f"{self.name}: {error.reason}; check that the camera process runs") from error
+
+    def open_run(self, run: CameraRun) -> RunStart:
+        """Open a run at the camera; returns the completed start."""
+        info: dict[str, Any] = dict(self.describe_camera())
+        start = RunStart(
+            run_uid=run.run_uid,
+            mode=RunMode(info.get("mode", RunMode.LIVE)),
+            height=int(info["height"]),
+            width=int(info["width"]),
+            dtype=str(info["dtype"]),
+            noise=NoiseModel(**info["noise"]),
+            analysis=run.analysis,
+            regions=run.regions,
+            pixel_size_um=float(info.get("pixel_size_um", 1.0)),
+            sample=run.sample,
+            rig=run.rig,
+            time_s=time.time(),
+        )
+        with self._lock:
+            self.start = self._control.open_run(start)
+            self._armed, self._started = None, False
+            self._rows = self._rows_before = self._told = self._data = 0
+            self._number, self._resource_uid = -1, ""
+        self.sweep.put(self._number)
+        self.frames_sent.put(self._rows)
+        return self.start
+
+    def close_run(self, exit_status: str) -> None:
+        """Close the run at the camera; a sweep that still runs is ended. Does nothing where no run is open."""
+        with self._lock:
+            if self.start is None:
+                return
+            self._give_up_sweep()
+            start, self.start = self.start, None
+            self._control.close_run(start.run_uid, exit_status)
+
+    def prepare(self, plan: SweepPlan) -> ProgressStatus:
+        """Arm a sweep; the status pends while the ring is full under the policy `pause`."""
+        return run_in_thread(ProgressStatus(self, what="arming"), lambda status: self._arm(status, plan))
+
+    def kickoff(self) -> ProgressStatus:
+        """Start the armed sweep; done at once where it runs already."""
+        return run_in_thread(ProgressStatus(self, what="starting the sweep"), lambda _: self._trigger())
+
+    def complete(self) -> ProgressStatus:
+        """Return a status that is done when all frames were sent."""
+        status = ProgressStatus(self, what="sweep", unit="frames", timeout_s=self.settings.sweep_timeout_s)
+        return run_in_thread(status, self._follow)
+
+    def unstage(self) -> list[object]:
+        """Close what is still open: the RunEngine calls this whatever happened."""
+        try:
+            self.close_run("abort")
+        except CameraRefused as error:
+            self.log.warning("%s: the run could not be closed: %s", self.name, error.reason)
+        return super().unstage()
+
+    def destroy(self) -> None:
+        """Close the sockets and let go of the signals."""
+        self._control.close()
+        super().destroy()
+
+    # ---- documents
+
+    def describe_collect(self) -> dict[str, Any]:
+        """Return the data key of the frames."""
+        start = self._open()
+        key = frames_data_key(f"camera:{start.rig or self.name}", start.height, start.width, start.dtype)
+        return {f"{self.name}_frames": key}
+
+    def get_index(self) -> int:
+        """Return the number of frames sent in this run."""
+        return self._rows
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Yield the frames sent since the last call as stream assets, once each and without gaps."""
+        start = self._open()
+        stop = self.get_index() if index is None else min(index, self.get_index())
+        if not start.frames_path or stop <= self._told:
+            return
+        if not self._resource_uid:
+            document = stream_resource(f"{self.name}_frames", start.frames_path, start.height, start.width)
+            self._resource_uid = str(document["uid"])
+            # The RunEngine fills in the run and refuses a document that has one.
+            document.pop("run_start", None)
+            yield "stream_resource", document
+        yield "stream_datum", stream_datum(self._resource_uid, self._told, stop, number=self._data)
+        self._told, self._data = stop, self._data + 1
+
+    # ---- procedures, in threads
+
+    def _arm(self, status: ProgressStatus, plan: SweepPlan) -> None:
+        start = self._open()
+        with self._lock:
+            if self._started:
+                raise DeviceError(f"{self.name}: sweep {self._number} still runs")
+            self._give_up_sweep()
+            request = SweepRequest(
+                run_uid=start.run_uid,
+                sweep=self._number + 1,
+                role=plan.role,
+                frequency_mhz=np.asarray(plan.frequency_mhz, dtype=np.float64),
+                passes=plan.passes,
+                load_index=plan.load_index,
+                history=plan.history,
+            )
+        self._arm_when_free(status, request)
+        with self._lock:
+            self._armed, self._number = request, request.sweep
+        self.sweep.put(request.sweep)
+
+    def _arm_when_free(self, status: ProgressStatus, request: SweepRequest) -> None:
+        """Arm, and try again while the camera is busy: a full ring drains as the workers go on."""
+        end = time.monotonic() + self.settings.ring_wait_s
+        while True:
+            try:
+                with self._lock:
+                    self._control.arm(request)
+                return
+            except CameraRefused as error:
+                if error.status != "busy" or time.monotonic() > end:
+                    raise DeviceError(f"{self.name} refuses sweep {request.sweep}: {error.reason}") from error
+            if status.cancelled.wait(2 * _LOOK_S):
+                raise DeviceError(f"{self.name}: sweep {request.sweep} was given up")
+
+    def _trigger(self) -> None:
+        with self._lock:
+            if self._started:
+                return
+            if self._armed is None:
+                raise DeviceError(f"{self.name}: no sweep is armed")
+            self._control.trigger(self._armed.run_uid, self._armed.sweep)
+            self._started = True
+
+    def _follow(self, status: ProgressStatus) -> None:
+        armed = self._armed
+        if armed is None:
+            raise DeviceError(f"{self.name}: no sweep was started")
+        while True:
+            sent, total = self._control.progress(armed.run_uid, armed.sweep)
+            self._count(self._rows_before + sent)
+            status.progress(sent, total)
+            if sent >= total:
+                break
+            if status.cancelled.wait(_LOOK_S) or status.done or not self._started:
+                raise DeviceError(f"{self.name}: sweep {armed.sweep} ended after {sent} of {total} frames")
+        with self._lock:
+            if self._armed is armed:
+                self._rows_before += sent
+                self._armed, self._started = None, False
+
+    def _give_up_sweep(self) -> None:
+        """End an armed or running sweep; its frames so far stay in the file and keep their rows."""
+        armed, self._armed, self._started = self._armed, None, False
+        if armed is None:
+            return
+        self._control.abort_sweep(armed.run_uid, armed.sweep)
+        sent, _ = self._control.progress(armed.run_uid, armed.sweep)
+        self._rows_before += sent
+        self._count(self._rows_before)
+
+    def _count(self, rows: int) -> None:
+        self._rows = max(self._rows, rows)
+        self.frames_sent.put(self._rows)
+
+    def _open(self) -> RunStart:
+        if self.start is None:
+            raise DeviceError(f"{self.name}: no run is open at the camera")
+        return self.start
