@@ -8,10 +8,10 @@ A wrong order therefore gives a wrong map, as in the laboratory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
 from dataclasses import dataclass, replace
 
-from stream.messages import FieldHistory, Json
+from stream.messages import FieldHistory
 
 NORMAL_ABOVE_K = 110.0
 """No part of any sample superconducts above, K."""
@@ -68,7 +68,7 @@ class SampleHistory:
         )
 
     def answering_steps(self) -> tuple[FieldStep, ...]:
-        """Steps the sample answers, the weak expulsion of a field cool among them."""
+        """Return the steps that the sample answers, the weak expulsion of a field cool among them."""
         if abs(self.cooled_in_gauss) < FIELD_FREE_GAUSS or self.temperature_k >= NORMAL_ABOVE_K:
             return self.steps
         return (*self.steps, FieldStep(EXPELLED_FRACTION * self.cooled_in_gauss, self.temperature_k))
@@ -84,22 +84,6 @@ class SampleHistory:
             return FieldHistory.FC
         return FieldHistory.FC_REMNANT if rising and abs(self.field_gauss) < FIELD_FREE_GAUSS else FieldHistory.UNKNOWN
 
-    def to_json(self) -> Json:
-        """Return what the frame source needs, as JSON values."""
-        return {
-            "history": self.label().value,
-            "temperature_max_since_field_k": self.temperature_max_since_field_k,
-            "field_steps": [[s.gauss, s.temperature_max_k] for s in self.answering_steps()],
-        }
-
-
-def field_steps(state: Mapping[str, object]) -> tuple[FieldStep, ...]:
-    """Read the steps out of a frozen state."""
-    pairs = state.get("field_steps", [])
-    if not isinstance(pairs, list):
-        raise TypeError("field_steps must be a list of [gauss, temperature_max_k]")
-    return tuple(FieldStep(float(gauss), float(temperature)) for gauss, temperature in pairs)
-
 
 def _merged(steps: tuple[FieldStep, ...]) -> tuple[FieldStep, ...]:
     """Merge neighbours of the same highest temperature, and the two most alike while there are too many."""
@@ -110,7 +94,7 @@ def _merged(steps: tuple[FieldStep, ...]) -> tuple[FieldStep, ...]:
         else:
             kept.append(step)
     while len(kept) > MOST_STEPS:
-        gaps = [abs(b.temperature_max_k - a.temperature_max_k) for a, b in zip(kept, kept[1:], strict=False)]
+        gaps = [abs(b.temperature_max_k - a.temperature_max_k) for a, b in itertools.pairwise(kept)]
         first = gaps.index(min(gaps))
         kept[first : first + 2] = [_sum(kept[first], kept[first + 1])]
     return tuple(s for s in kept if abs(s.gauss) > 1e-6)

@@ -139,7 +139,8 @@ def _outline(rng: np.random.Generator) -> Callable[[Array], Array]:
     phase = rng.uniform(0.0, 2.0 * math.pi, order.size)
 
     def edge(azimuth: Array) -> Array:
-        return 1.0 + sum(s * np.cos(n * azimuth + p) for n, s, p in zip(order, size, phase, strict=True))
+        waves = size * np.cos(order * azimuth[..., None] + phase)
+        return 1.0 + waves.sum(axis=-1)
 
     return edge
 

@@ -38,7 +38,7 @@ class Screening:
     def __init__(self, mask: Mask, pixel_um: float, thickness_um: float, stand_off_um: float) -> None:
         self.mask = mask
         self._pixel = pixel_um
-        self._padded = tuple(fft.next_fast_len(2 * n, real=True) for n in mask.shape)
+        self._padded = (_padded_length(mask.shape[0]), _padded_length(mask.shape[1]))
         ky = 2.0 * np.pi * np.fft.fftfreq(self._padded[0], pixel_um)[:, None]
         kx = 2.0 * np.pi * np.fft.rfftfreq(self._padded[1], pixel_um)[None, :]
         k = np.hypot(kx, ky)
@@ -52,11 +52,12 @@ class Screening:
         self._number[mask] = np.arange(int(mask.sum()))
 
     def _transform(self, image: Array) -> NDArray[np.complex128]:
-        return fft.rfft2(image, s=self._padded)
+        return np.asarray(fft.rfft2(image, s=self._padded), dtype=np.complex128)
 
     def _back(self, spectrum: NDArray[np.complex128]) -> Array:
         height, width = self.mask.shape
-        return np.ascontiguousarray(fft.irfft2(spectrum, s=self._padded)[:height, :width])
+        full = np.asarray(fft.irfft2(spectrum, s=self._padded), dtype=np.float64)
+        return np.ascontiguousarray(full[:height, :width])
 
     def granular(self, magnetisation: Array) -> NDArray[np.complex128]:
         """Transform of b_z of grains with magnetisation (y, x), in units of H."""
@@ -108,3 +109,8 @@ class Screening:
     def normal_field(self, transform: NDArray[np.complex128]) -> Array:
         """(y, x) b_z in units of H alone."""
         return self._back(transform)
+
+
+def _padded_length(length: int) -> int:
+    """Length at least twice `length` that transforms fast."""
+    return int(fft.next_fast_len(2 * length, real=True) or 2 * length)

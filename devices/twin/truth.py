@@ -255,10 +255,10 @@ def _stress(crystal: Crystal, load_gpa: float, x: Array, y: Array) -> Array:
 
 
 def _grid(settings: TwinSettings) -> tuple[Array, Array]:
-    x = (np.arange(settings.width) - 0.5 * (settings.width - 1)) * settings.pixel_size_um
-    y = (np.arange(settings.height) - 0.5 * (settings.height - 1)) * settings.pixel_size_um
-    across, down = np.meshgrid(x, y)
-    return across, down
+    x: Array = (np.arange(settings.width, dtype=np.float64) - 0.5 * (settings.width - 1)) * settings.pixel_size_um
+    y: Array = (np.arange(settings.height, dtype=np.float64) - 0.5 * (settings.height - 1)) * settings.pixel_size_um
+    shape = (settings.height, settings.width)
+    return np.broadcast_to(x, shape).copy(), np.broadcast_to(y[:, None], shape).copy()
 
 
 def _build(settings: TwinSettings, load_gpa: float, calibration: Calibration) -> Truth:
@@ -286,7 +286,7 @@ def _build(settings: TwinSettings, load_gpa: float, calibration: Calibration) ->
 
 @functools.lru_cache(maxsize=8)
 def calibrate(settings: TwinSettings) -> Calibration:
-    """Size of the response: the hole reads s = 1 in the mean, the superconducting part goes as deep as the sample's kind.
+    """Set the size of the response: the hole reads s = 1 in the mean, the rest goes as deep as the sample's kind says.
 
     The film's share lowers the hole by as much as the grains around it raise it.
     """
