@@ -41,8 +41,6 @@ class EvaluationProcess:
 
     twin: TwinSettings
     """The twin of the run."""
-    products: str
-    """File of the run's products."""
     sweeps: tuple[str, ...]
     """Maps files of the warming sweeps, ascending in temperature."""
     reference: str

@@ -1,4 +1,4 @@
-"""Tiled's configuration for a data folder: sqlite catalog, duckdb tables, files, live streaming, loopback, one API key."""
+"""Tiled's configuration for a data folder: sqlite catalog, duckdb tables, files, live streaming, loopback, one key."""
 
 from __future__ import annotations
 

@@ -9,8 +9,6 @@ import logging
 import os
 import sys
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import yaml
@@ -43,24 +41,21 @@ def serve(configuration: Path, ready: Path | None) -> None:
 
 def _prepare(uri: str, ready: Path | None) -> None:
     """Wait until the server answers, make the containers at first start, then say that it is ready."""
-    from stream.archive_tiled import open_catalog
+    from stream.catalog import CatalogError, catalog, probe
 
     pause = threading.Event()
-    while not _answers(uri):
-        pause.wait(_POLL_S)
-    open_catalog(uri)
+    while True:
+        try:
+            probe(uri)
+            break
+        except CatalogError:
+            pause.wait(_POLL_S)
+    with catalog(uri):
+        pass
     if ready is not None:
         ready.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         ready.touch(mode=0o600)
     _LOG.info("Tiled serves at %s", uri)
-
-
-def _answers(uri: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{uri}/api/v1/", timeout=1):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 if __name__ == "__main__":

@@ -1,0 +1,183 @@
+"""`nvdac demo`: the whole measurement on the digital twin, from nothing running to numbers beside the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from deploy import processes
+from deploy.errors import DeployError
+from deploy.launch import Parts, launch, make_site, wait_until_ready
+from deploy.rig_file import RigFile, find_rig, load_rig
+from deploy.site import Site
+from deploy.up import say_waiting
+
+RESULTS_TIMEOUT_S = 60.0
+"""Longest wait for the builder's last file after the plan has ended, s."""
+
+
+def run_demo(rig_name: str, data: Path | None, seed: int | None, *, exit_when_done: bool, json_file: Path | None) -> int:
+    """Run the demonstration.
+
+    Returns
+    -------
+    int
+        Exit code: 0 when every result was written and no frame was lost, 4 otherwise.
+
+    Raises
+    ------
+    DeployError
+        Where the rig file is not a twin's, or a process does not start; then nothing is left running.
+    """
+    say = _speaker(to_stderr=str(json_file) == "-")
+    path = find_rig(rig_name)
+    rig = load_rig(path, {"twin": {"seed": seed}} if seed is not None else None)
+    if rig.twin is None:
+        raise DeployError(f"{path} has no [twin]; the demo runs on the twin only (your own rig: nvdac up, nvdac session)")
+    name = _demo_name()
+    parts = Parts()
+    site = make_site(name, path, rig, data or Path("data") / name, parts)
+    with _sigterm_as_interrupt():
+        try:
+            site = launch(site, rig, parts)
+            wait_until_ready(site, ["web"])
+            say(f"live page: {site.web_url}")
+            wait_until_ready(site, report=say_waiting(say))
+            return _measure(site, rig, say, exit_when_done=exit_when_done, json_file=json_file)
+        finally:
+            processes.stop(site)
+            say(f"data: {site.data_dir} ({_size_mib(Path(site.data_dir)):.0f} MiB); processes ended")
+
+
+def _measure(site: Site, rig: RigFile, say: Callable[[str], None], *, exit_when_done: bool, json_file: Path | None) -> int:
+    """Run the plan, evaluate it, write the numbers and figures; keep the page up where asked."""
+    from deploy.demo_run import run_history
+
+    begin = time.monotonic()
+    outcome = run_history(site, rig, say)
+    numbers = _evaluate(site, rig, outcome.run_uid, outcome.sweep_files, outcome.reference_file)
+    seconds = time.monotonic() - begin
+    result: dict[str, Any] = {
+        "frames_sent": outcome.frames_sent,
+        "frames_lost": outcome.frames_lost,
+        **numbers,
+        "reassignments": outcome.reassignments,
+        "decisions_replayed_equal": outcome.decisions_replayed_equal,
+        "seconds": round(seconds, 1),
+        "run_uids": [outcome.run_uid],
+        "version": outcome.version,
+        "data": site.data_dir,
+    }
+    figures = _figures(site, rig, outcome.run_uid)
+    for line in summary_lines(result):
+        say(line)
+    say("figures: " + ", ".join(figures))
+    text = json.dumps(result, indent=2) + "\n"
+    (Path(site.data_dir) / "demo.json").write_text(text)
+    if json_file is not None:
+        if str(json_file) == "-":
+            sys.stdout.write(text)
+        else:
+            json_file.write_text(text)
+    if not exit_when_done:
+        say(f"the page stays at {site.web_url}; Ctrl-C ends everything")
+        _wait_for_interrupt()
+    return 0 if outcome.frames_lost == 0 else 4
+
+
+def summary_lines(result: dict[str, Any]) -> list[str]:
+    """Return what was found beside the truth, for people."""
+    ladder = result["fixed_ladder_points"] or "more than any tried"
+    return [
+        f"found in {result['seconds']:.0f} s: {result['frames_sent']} frames sent, {result['frames_lost']} lost",
+        f"  s from {result['s_low']:.3f} to {result['s_high']:.3f} at the lowest temperature",
+        f"  Tc: median error {result['tc_error_k']:.2f} K against the twin's truth, "
+        f"{100 * result['tc_resolved_fraction']:.1f} % of {result['tc_pixels']} pixels resolved",
+        f"  {result['temperature_points']} temperatures; an equidistant ladder as good has {ladder}",
+        f"  sigma_ZZ: median error {result['sigma_zz_error_gpa']:.2f} GPa, "
+        f"{100 * result['sigma_zz_resolved_fraction']:.1f} % of the sample's pixels resolved",
+    ]
+
+
+def _evaluate(site: Site, rig: RigFile, run_uid: str, sweeps: tuple[str, ...], reference: str) -> dict[str, Any]:
+    """Compare with the truth in a process of its own: the plan's process does not load the compiled estimator."""
+    settings = {
+        "twin": dataclasses.asdict(rig.twin) if rig.twin else {},
+        "sweeps": list(sweeps),
+        "reference": reference,
+        "out": str(Path(site.data_dir) / f"evaluation-{run_uid}.json"),
+    }
+    _run_module("deploy.evaluate", settings, site)
+    return json.loads(Path(settings["out"]).read_text())
+
+
+def _figures(site: Site, rig: RigFile, run_uid: str) -> list[str]:
+    """Draw the figures in a process of its own."""
+    folder = Path(site.data_dir) / "figures"
+    settings = {"data_dir": site.data_dir, "run_uid": run_uid, "folder": str(folder)}
+    _run_module("deploy.figures", settings, site)
+    return [str(path) for path in sorted(folder.glob("*.png"))]
+
+
+def _run_module(module: str, settings: dict[str, Any], site: Site) -> None:
+    path = Path(site.runtime_dir) / "settings" / f"{module}.json"
+    path.write_text(json.dumps(settings))
+    result = subprocess.run(
+        [sys.executable, "-m", module, str(path)],
+        env=processes.process_environment(site),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    if result.returncode != 0:
+        raise DeployError(f"{module} failed:\n{result.stderr.strip()}")
+
+
+def _speaker(*, to_stderr: bool) -> Callable[[str], None]:
+    """Return what prints a line at once; to standard error where standard output belongs to JSON."""
+
+    def say(text: str) -> None:
+        typer.echo(text, err=to_stderr)
+
+    return say
+
+
+def _demo_name() -> str:
+    """Return a name that no other demo has."""
+    return f"demo-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
+
+
+def _size_mib(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
+
+
+class _sigterm_as_interrupt:  # noqa: N801 - used as a function
+    """End a demo that is terminated as one that is interrupted: nothing is left running."""
+
+    def __enter__(self) -> None:
+        """Take SIGTERM."""
+        self._previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def __exit__(self, *exception: object) -> None:
+        """Give it back."""
+        signal.signal(signal.SIGTERM, self._previous)
+
+
+def _wait_for_interrupt() -> None:
+    """Sleep until Ctrl-C."""
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        typer.echo("", err=True)

@@ -1,0 +1,142 @@
+"""The measurement of the demonstration: one field history under the RunEngine, until its last map is on disk."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from bluesky.callbacks.core import LiveTable
+from bluesky.utils import RunEngineInterrupted
+
+from deploy.errors import DeployError
+from deploy.plan_arguments import history_plan, run_metadata
+from deploy.rig_file import RigFile
+from deploy.session import Session, open_session
+from deploy.site import Site
+from plans.records import replay_decisions
+from stream.maps_file import read_maps
+from stream.messages import StateUpdate, SweepRole
+from stream.state import StateSubscriber
+
+RESULTS_TIMEOUT_S = 60.0
+"""Longest wait for the builder's last file after the plan has ended, s."""
+TABLE_FIELDS = ("cryostat_sample_k", "magnet_field_z_gauss", "transport_resistance_ohm")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the run left."""
+
+    run_uid: str
+    version: str
+    sweep_files: tuple[str, ...]
+    """Maps of the warming, ascending in temperature."""
+    reference_file: str
+    """Maps of the opening reference: the stress measurement."""
+    frames_sent: int
+    frames_lost: int
+    reassignments: int
+    decisions_replayed_equal: bool
+
+
+def run_history(site: Site, rig_file: RigFile, say: Callable[[str], None]) -> Outcome:
+    """Run the field history of the rig file and wait until its results are written.
+
+    Raises
+    ------
+    DeployError
+        Where the plan failed or was aborted, or the results do not come.
+    """
+    documents: list[tuple[str, dict[str, Any]]] = []
+    with open_session(site, rig_file, interactive=sys.stdin.isatty()) as session:
+        session.engine.subscribe(lambda name, document: documents.append((name, document)))
+        run_uid = _run_to_end(session, rig_file, say)
+        stream = rig_file.stream_settings(site.runtime_dir, site.data_dir)
+        with StateSubscriber(stream, ("builder", "camera")) as state:
+            finished = _wait_finished(state, run_uid)
+        say("results written; handing documents to Tiled")
+    folder = _maps_folder(site, run_uid)
+    warming = sorted(_of_roles(folder, (SweepRole.WARMING, SweepRole.CLOSING_REFERENCE)))
+    reference = [path for _, path in _of_roles(folder, (SweepRole.OPENING_REFERENCE,))]
+    replayed = replay_decisions(documents)
+    return Outcome(
+        run_uid=run_uid,
+        version=folder.name,
+        sweep_files=tuple(path for _, path in warming),
+        reference_file=reference[0],
+        frames_sent=int(finished["frames_sent"]),
+        frames_lost=int(finished["frames_lost"]),
+        reassignments=int(finished["reassignments"]),
+        decisions_replayed_equal=bool(replayed) and all(row.same for row in replayed),
+    )
+
+
+def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None]) -> str:
+    """Run the plan; Ctrl-C pauses it and asks. Returns the run uid."""
+    engine = session.engine
+    say("plan: opening reference and stress at the top temperature, zero-field cool, field warming")
+    table = LiveTable(list(TABLE_FIELDS), out=say)
+    plan = history_plan(session.rig, rig_file)
+    try:
+        uids = engine(plan, table, **run_metadata(rig_file))
+    except RunEngineInterrupted:
+        uids = _paused(session, say)
+    if not uids:
+        raise DeployError("the plan opened no run")
+    return str(uids[0])
+
+
+def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Ask what to do with a paused plan; unattended it is aborted, and the field holds."""
+    while True:
+        answer = "a"
+        if sys.stdin.isatty():
+            answer = input("paused at a checkpoint: [r]esume or [a]bort? ").strip().lower()[:1]
+        if answer == "a":
+            session.engine.abort("by the user")
+            raise DeployError("aborted; microwave and laser are off, frames and documents are kept", exit_code=130)
+        if answer == "r":
+            try:
+                return tuple(session.engine.resume())
+            except RunEngineInterrupted:
+                say("paused again")
+
+
+def _wait_finished(state: StateSubscriber, run_uid: str) -> dict[str, Any]:
+    """Wait until the builder says that the run's last result is written."""
+    deadline = time.monotonic() + RESULTS_TIMEOUT_S
+    while time.monotonic() < deadline:
+        state.poll(0.2)
+        run = _header(state.latest.get(("builder", "run")))
+        if run.get("run_uid") == run_uid and run.get("finished"):
+            workers = _header(state.latest.get(("builder", "workers")))
+            camera = _header(state.latest.get(("camera", "camera")))
+            return {
+                "frames_sent": camera.get("frames_sent_run", run.get("frames_sent", 0)),
+                "frames_lost": workers.get("frames_lost", run.get("frames_lost", -1)),
+                "reassignments": camera.get("reassignments", 0),
+            }
+    raise DeployError(f"the builder did not finish run {run_uid} within {RESULTS_TIMEOUT_S:.0f} s; see its log")
+
+
+def _header(update: StateUpdate | None) -> dict[str, Any]:
+    return dict(update.header) if update is not None else {}
+
+
+def _maps_folder(site: Site, run_uid: str) -> Path:
+    versions = sorted((Path(site.data_dir) / "maps" / run_uid).glob("*"))
+    if not versions:
+        raise DeployError(f"no maps of run {run_uid} in {site.data_dir}")
+    return versions[-1]
+
+
+def _of_roles(folder: Path, roles: tuple[SweepRole, ...]) -> Iterator[tuple[float, str]]:
+    """Yield (temperature in K, path) of the sweeps with one of `roles`."""
+    for path in sorted(folder.glob("sweep_*.h5")):
+        attributes = cast("dict[str, Any]", read_maps(path)[1])
+        if attributes["sweep_start"]["role"] in roles:
+            yield float(attributes["temperature_k"]), str(path)

@@ -1,0 +1,166 @@
+"""Figures of a run as PNG, in the page's colours. A process of its own: `python -m deploy.figures SETTINGS.json`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dashboard.colour import POINTS, UNRESOLVED_DARK, UNRESOLVED_GREEN, table
+from stream.maps_file import read_maps
+from stream.settings import load_settings
+
+S_LIMITS = (0.92, 1.08)
+MARGIN_UM = 4.0
+
+
+@dataclass(frozen=True)
+class FiguresProcess:
+    """Which run is drawn, and where to."""
+
+    data_dir: str
+    """Data folder of the site."""
+    run_uid: str
+    """The run."""
+    folder: str
+    """Folder of the PNG files."""
+    transport_k: tuple[float, ...] = ()
+    """Temperatures of R(T), K."""
+    transport_ohm: tuple[float, ...] = ()
+    """R(T), ohm."""
+
+
+@dataclass(frozen=True)
+class SweepPicture:
+    """What the figures need of one sweep."""
+
+    role: str
+    temperature_k: float
+    planes: dict[str, NDArray[Any]]
+    attributes: dict[str, Any]
+
+
+def colour_map(name: str) -> ListedColormap:
+    """Return the page's colour table as a matplotlib colour map; unresolved pixels show the dark green ground."""
+    colours = ListedColormap(table(name) / 255.0, name=name)
+    colours.set_bad([value / 255.0 for value in UNRESOLVED_DARK])
+    return colours
+
+
+def draw(settings: FiguresProcess) -> list[Path]:
+    """Draw every figure of the run; returns the files."""
+    mpl.rcParams.update({"font.size": 9, "figure.dpi": 160, "savefig.bbox": "tight"})
+    sweeps = _read(Path(settings.data_dir) / "maps" / settings.run_uid)
+    warming = sorted((s for s in sweeps if "s" in s.planes), key=lambda sweep: sweep.temperature_k)
+    reference = next((s for s in sweeps if s.role == "OPENING_REFERENCE"), None)
+    folder = Path(settings.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = []
+    if warming:
+        files.append(_save(_warming(warming), folder / "s-against-temperature.png"))
+        files.append(_save(_points(warming, settings), folder / "s-and-resistance.png"))
+    if reference is not None and "sigma_zz_gpa" in reference.planes:
+        files.append(_save(_stress(reference), folder / "sigma-zz.png"))
+    return files
+
+
+def _read(folder: Path) -> list[SweepPicture]:
+    rows: list[SweepPicture] = []
+    for path in sorted(folder.glob("*/sweep_*.h5")):
+        planes, attributes = read_maps(path)
+        facts = cast("dict[str, Any]", attributes)
+        rows.append(SweepPicture(facts["sweep_start"]["role"], float(facts["temperature_k"]), planes, facts))
+    return rows
+
+
+def _warming(warming: list[SweepPicture]) -> Figure:
+    """Draw the s maps of the warming on one locked colour scale."""
+    columns = min(6, len(warming))
+    rows = -(-len(warming) // columns)
+    figure = Figure(figsize=(1.8 * columns + 0.8, 1.95 * rows), layout="constrained")
+    axes = cast("NDArray[Any]", figure.subplots(rows, columns, squeeze=False))
+    image = None
+    for axis, sweep in zip(axes.flat, warming, strict=False):
+        image = _map(axis, sweep.planes["s"], "RdBu_r", S_LIMITS, sweep.attributes)
+        axis.set_title(f"{sweep.temperature_k:.1f} K", fontsize=8)
+    for axis in axes.flat[len(warming) :]:
+        axis.set_axis_off()
+    figure.colorbar(image, ax=axes, label="s = B/H", shrink=0.8)
+    return figure
+
+
+def _stress(reference: SweepPicture) -> Figure:
+    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
+    axis = figure.subplots()
+    plane = reference.planes["sigma_zz_gpa"]
+    limits = tuple(np.nanpercentile(plane, [2, 98])) if np.isfinite(plane).any() else (0.0, 1.0)
+    image = _map(axis, plane, "acton", cast("tuple[float, float]", limits), reference.attributes)
+    figure.colorbar(image, ax=axis, label="sigma_ZZ (GPa)")
+    axis.set_title(f"normal stress at {reference.temperature_k:.0f} K, {reference.attributes['constants']['stress_constants']}", fontsize=8)
+    return figure
+
+
+def _points(warming: list[SweepPicture], settings: FiguresProcess) -> Figure:
+    """Draw s(T) at the marked points over R(T)."""
+    figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+    upper, lower = cast("tuple[Axes, Axes]", figure.subplots(2, 1, sharex=True, height_ratios=(2, 1)))
+    temperature = [sweep.temperature_k for sweep in warming]
+    points = cast("dict[str, list[float]]", warming[0].attributes["regions"].get("points", {}))
+    pixel_um = float(warming[0].attributes["pixel_size_um"])
+    for (name, (x_um, y_um)), colour in zip(points.items(), POINTS, strict=False):
+        height, width = warming[0].planes["s"].shape
+        y, x = round(y_um / pixel_um + 0.5 * (height - 1)), round(x_um / pixel_um + 0.5 * (width - 1))
+        s = [float(sweep.planes["s"][y, x]) for sweep in warming]
+        sigma = [float(sweep.planes["sigma_s"][y, x]) for sweep in warming]
+        upper.errorbar(temperature, s, sigma, fmt="*-", ms=7, lw=0.8, color=[v / 255 for v in colour], label=name)
+    upper.axhline(1.0, color="0.5", lw=0.8, ls=":")
+    upper.set_ylabel("s = B/H")
+    upper.legend(frameon=False)
+    lower.plot(settings.transport_k, settings.transport_ohm, ".-", color="0.3", lw=0.8)
+    lower.set(xlabel="temperature (K)", ylabel="R (ohm)")
+    return figure
+
+
+def _map(axis: Axes, plane: NDArray[Any], colours: str, limits: tuple[float, float], facts: dict[str, Any]) -> Any:
+    """Draw one map in um with the sample's outline; unresolved pixels are hatched."""
+    height, width = plane.shape
+    half_x, half_y = 0.5 * width * float(facts["pixel_size_um"]), 0.5 * height * float(facts["pixel_size_um"])
+    extent = (-half_x, half_x, half_y, -half_y)
+    image = axis.imshow(plane, cmap=colour_map(colours), vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest")
+    missing = np.where(np.isfinite(plane), np.nan, 1.0)
+    if np.isfinite(missing).any():
+        x = np.linspace(-half_x, half_x, width)
+        y = np.linspace(-half_y, half_y, height)
+        green = "#{:02x}{:02x}{:02x}".format(*UNRESOLVED_GREEN)
+        with mpl.rc_context({"hatch.color": green, "hatch.linewidth": 0.6}):
+            axis.contourf(x, y, np.nan_to_num(missing), levels=[0.5, 1.5], colors="none", hatches=["////"])
+    outline = np.array(facts["regions"].get("sample", []), dtype=float)
+    if outline.size:
+        closed = np.vstack([outline, outline[:1]])
+        axis.plot(closed[:, 0], closed[:, 1], "k--", lw=0.7)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.plot([half_x - MARGIN_UM - 20, half_x - MARGIN_UM], [half_y - MARGIN_UM] * 2, "k-", lw=2)
+    return image
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    figure.savefig(path)
+    return path
+
+
+def main() -> None:
+    """Draw what the settings file names."""
+    draw(load_settings(FiguresProcess, sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
