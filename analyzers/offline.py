@@ -1,0 +1,197 @@
+"""Maps without any process: the same functions on a frames file or on frames in memory, for `nvdac fit`.
+
+The bits are those of the live run and of a replay: the fit of a pixel depends on its own sums, the frequency list, the
+camera's noise and the settings only, and `analyzers.pipeline` makes the maps of all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.cube import Cube
+from analyzers.fitmap import FitMap
+from analyzers.fitting import fit_image
+from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.settings import AnalysisSettings
+from analyzers.storage import MapStore
+from stream.archive_hdf5 import FrameFile
+from stream.messages import FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+
+ROOM_TEMPERATURE_K = 295.0
+"""Temperature assumed of a measurement that names none, K."""
+
+Progress = Callable[[int, int], None]
+"""Called with (sweeps done, sweeps in all)."""
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """The maps of a run made from its frames alone."""
+
+    maps: RunMaps
+    """Final maps of every complete sweep."""
+    incomplete: dict[int, int]
+    """Sweeps that lack frames (aborted, or lost) -> frames missing: they have no maps."""
+
+
+def fit_measurement(
+    frames: NDArray[np.generic],
+    frequency_mhz: NDArray[np.float64],
+    noise: NoiseModel,
+    settings: AnalysisSettings,
+    threads: int = 0,
+) -> FitMap:
+    """Fit one pass held in memory.
+
+    Parameters
+    ----------
+    frames
+        (f, y, x) u2, u4 or f4 counts.
+    frequency_mhz
+        (f,) frequencies in any order, MHz.
+    noise
+        The camera's noise.
+    settings
+        Lines, shape, thresholds.
+    threads
+        Threads to fit in; 0: one per core. The bits do not depend on it.
+
+    Raises
+    ------
+    analyzers.cube.CubeError
+        Where the frames are of a dtype that cannot be summed.
+    ValueError
+        Where the frequency list does not fit the frames.
+    """
+    count, height, width = frames.shape
+    cube = Cube(count, height, width, frames.dtype.str)
+    for index, frame in enumerate(frames):
+        cube.add(index, frame)
+    return fit_image(cube.sums, cube.passes_added, frequency_mhz, noise, settings, threads)
+
+
+def maps_of_measurement(
+    frames: NDArray[np.generic],
+    frequency_mhz: NDArray[np.float64],
+    noise: NoiseModel,
+    settings: AnalysisSettings,
+    run_uid: str = "file",
+    threads: int = 0,
+) -> OfflineRun:
+    """Make the maps of one pass held in memory, as of a run with a single sweep; arguments as `fit_measurement`."""
+    _, height, width = frames.shape
+    start = RunStart(
+        run_uid=run_uid,
+        mode=RunMode.REPLAY,
+        height=height,
+        width=width,
+        dtype=frames.dtype.str,
+        noise=noise,
+        analysis=settings.to_json(),
+    )
+    run = RunMaps.of(start)
+    state = StatePoint(ROOM_TEMPERATURE_K, ROOM_TEMPERATURE_K, ROOM_TEMPERATURE_K, 0.0, FieldHistory.UNKNOWN)
+    sweep = SweepStart(run_uid, 0, SweepRole.SINGLE, state, np.asarray(frequency_mhz, dtype=np.float64), passes=1)
+    run.add(sweep, fit_measurement(frames, frequency_mhz, noise, settings, threads))
+    return OfflineRun(run, {})
+
+
+def fit_run(
+    file: FrameFile,
+    settings: AnalysisSettings | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> OfflineRun:
+    """Make the maps of every complete sweep of a frames file.
+
+    Parameters
+    ----------
+    file
+        Frames of a run; may still be written.
+    settings
+        Settings instead of those stored with the run.
+    threads
+        Threads to fit in; 0: one per core. The bits do not depend on it.
+    progress
+        Told after each sweep.
+
+    Raises
+    ------
+    stream.archive_hdf5.CorruptFrameError
+        Where a frame's bytes are not those written.
+    ValueError
+        Where the run's settings or regions cannot be read.
+    """
+    start = file.start if settings is None else replace(file.start, analysis=settings.to_json())
+    run = RunMaps.of(start)
+    sweeps = file.sweeps
+    for sweep in sweeps:
+        run.expect(sweep)
+    incomplete: dict[int, int] = {}
+    for done, sweep in enumerate(sweeps, start=1):
+        cube = sweep_cube(file, sweep)
+        missing = sweep.frequency_mhz.size * sweep.passes - cube.frames_added
+        if missing:
+            incomplete[sweep.sweep] = missing
+            run.abandon(sweep.sweep)
+        else:
+            run.add(sweep, fit_cube(run, sweep, cube, threads))
+        if progress is not None:
+            progress(done, len(sweeps))
+    return OfflineRun(run, incomplete)
+
+
+def fit_frames_file(
+    path: str | Path,
+    settings: AnalysisSettings | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> OfflineRun:
+    """Make the maps of a frames file; arguments and errors as `fit_run`, and FramesError where it cannot be opened."""
+    with FrameFile(path) as file:
+        return fit_run(file, settings, threads, progress)
+
+
+def fit_cube(run: RunMaps, sweep: SweepStart, cube: Cube, threads: int = 0) -> FitMap:
+    """Fit a complete sweep's cube with the settings of its run."""
+    return fit_image(cube.sums, cube.passes_added, sweep.frequency_mhz, run.start.noise, run.settings, threads)
+
+
+def sweep_cube(file: FrameFile, sweep: SweepStart) -> Cube:
+    """Add every frame of a sweep that is on disk, each once."""
+    start = file.start
+    cube = Cube(sweep.frequency_mhz.size, start.height, start.width, start.dtype)
+    for _, index, frame in file.frames(sweep.sweep):
+        cube.add(index, frame)
+    return cube
+
+
+def save(run: OfflineRun, data_dir: str | Path) -> list[Path]:
+    """Write the maps where the builder writes them; existing ones are compared bit by bit.
+
+    Raises
+    ------
+    stream.maps_file.MapsDiffer
+        Where the data folder holds other maps of the same version.
+    """
+    store = MapStore(data_dir)
+    return [store.save_sweep(run.maps, maps) for _, maps in sorted(run.maps.finals.items())]
+
+
+def single_maps(run: OfflineRun) -> SweepMaps:
+    """Return the maps of a run with one complete sweep.
+
+    Raises
+    ------
+    ValueError
+        Where the run has none or several.
+    """
+    finals = list(run.maps.finals.values())
+    if len(finals) != 1:
+        raise ValueError(f"the run has {len(finals)} complete sweeps, not one")
+    return finals[0]

@@ -1,0 +1,82 @@
+"""Where finished maps go: one documented HDF5 file per sweep, registered in Tiled where there is one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps, SweepMaps
+from analyzers.sweep_files import sweep_name
+from stream.maps_file import write_maps
+from stream.messages import Json
+from stream.paths import maps_path
+
+_LOG = logging.getLogger("maps")
+
+
+class Register(Protocol):
+    """What the store asks of the catalog (`stream.archive_maps.MapArchive`)."""
+
+    def store(self, run_uid: str, version: str, name: str, path: Path, metadata: Json) -> None:
+        """Make a maps file known; returns at once."""
+        ...
+
+    def set_latest(self, run_uid: str, version: str) -> None:
+        """Name the version that readers should take; returns at once."""
+        ...
+
+
+class MapStore:
+    """Writes maps under the data folder; an existing file is compared bit by bit and never changed."""
+
+    def __init__(self, data_dir: str | Path, register: Register | None = None) -> None:
+        self.data_dir = Path(data_dir)
+        self._register = register
+
+    def save_sweep(self, run: RunMaps, maps: SweepMaps) -> Path:
+        """Write the final maps of a sweep.
+
+        Raises
+        ------
+        stream.maps_file.MapsDiffer
+            Where other maps of the same version exist.
+        stream.maps_file.MapsFileError
+            Where the file cannot be written.
+        """
+        path = self._path(run, sweep_name(maps.start.sweep))
+        attributes = run.attributes(maps)
+        write_maps(path, maps.planes(), MAP_UNITS, MAP_DESCRIPTIONS, attributes)
+        self._announce(run, sweep_name(maps.start.sweep), path, attributes)
+        return path
+
+    def save_products(
+        self,
+        run: RunMaps,
+        planes: Mapping[str, NDArray[np.generic]],
+        units: Mapping[str, str],
+        descriptions: Mapping[str, str],
+        attributes: Json,
+    ) -> Path:
+        """Write what the whole run says, and name this version the latest; raises as `save_sweep`."""
+        path = self._path(run, "products")
+        write_maps(path, planes, units, descriptions, attributes)
+        self._announce(run, "products", path, attributes)
+        return path
+
+    def finish(self, run: RunMaps) -> None:
+        """Name this version the latest of the run."""
+        if self._register is not None:
+            self._register.set_latest(run.start.run_uid, run.version)
+
+    def _path(self, run: RunMaps, name: str) -> Path:
+        return maps_path(self.data_dir, run.start.run_uid, run.version, name)
+
+    def _announce(self, run: RunMaps, name: str, path: Path, attributes: Json) -> None:
+        if self._register is not None:
+            self._register.store(run.start.run_uid, run.version, name, path, attributes)
+        _LOG.info("maps of run %s: %s", run.start.run_uid, path.name)
