@@ -1,0 +1,123 @@
+"""The durable log of a run's documents: JSON lines, synced one by one, locked while the run is open."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from stream.messages import Json
+from stream.paths import documents_path
+
+_MARK = ".archived"
+
+
+class DocumentLog:
+    """Log of one run that is open; the file's lock says that its writer lives.
+
+    Raises
+    ------
+    FileExistsError
+        Where the run has a log already.
+    """
+
+    def __init__(self, data_dir: str | Path, run_uid: str) -> None:
+        self.path = documents_path(data_dir, run_uid)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = self.path.open("x", encoding="utf-8")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def append(self, name: str, doc: Json) -> None:
+        """Append one document and bring it to the disk."""
+        self._file.write(json.dumps({"name": name, "doc": doc}, default=_plain) + "\n")
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close and unlock; safe to call twice."""
+        self._file.close()
+
+    @staticmethod
+    def mark_archived(data_dir: str | Path, run_uid: str) -> None:
+        """Say that Tiled has the whole run."""
+        documents_path(data_dir, run_uid).with_suffix(_MARK).touch()
+
+
+def unfinished_logs(data_dir: str | Path) -> list[Path]:
+    """Return the logs of closed or abandoned runs that Tiled has not got whole, oldest first."""
+    folder = documents_path(data_dir, "x").parent
+    logs = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    return [path for path in logs if not path.with_suffix(_MARK).exists() and not _locked(path)]
+
+
+def read_documents(path: str | Path, close: bool = False) -> Iterator[tuple[str, Json]]:
+    """Yield (name, document) of a log; a last line torn by a crash is left out.
+
+    Parameters
+    ----------
+    path
+        The log.
+    close
+        End a run that has no stop document with one that says it was aborted, and append it to the log.
+    """
+    events: dict[str, int] = {}
+    stream_of: dict[str, str] = {}
+    run_uid, stopped = "", False
+    text = Path(path).read_text(encoding="utf-8")
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        name, doc = str(record["name"]), cast("Json", record["doc"])
+        if name == "start":
+            run_uid = str(doc["uid"])
+        elif name == "descriptor":
+            stream_of[str(doc["uid"])] = str(doc["name"])
+            events.setdefault(str(doc["name"]), 0)
+        elif name == "event":
+            events[stream_of[str(doc["descriptor"])]] += 1
+        stopped = stopped or name == "stop"
+        yield name, doc
+    if close and run_uid and not stopped:
+        stop = _stop_document(run_uid, events)
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(("" if text.endswith("\n") else "\n") + json.dumps({"name": "stop", "doc": stop}) + "\n")
+        yield "stop", stop
+
+
+def _stop_document(run_uid: str, streams: dict[str, int]) -> Json:
+    return {
+        "uid": str(uuid.uuid4()),
+        "run_start": run_uid,
+        "time": time.time(),
+        "exit_status": "abort",
+        "reason": "the session ended without closing the run",
+        "num_events": streams,
+    }
+
+
+def _locked(path: Path) -> bool:
+    """Say whether the log's writer lives."""
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _plain(value: object) -> object:
+    """Return a JSON form of numpy values in documents."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

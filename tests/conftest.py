@@ -1,0 +1,79 @@
+"""What several folders' tests share: a Tiled server, real and in its own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.tiled_config import API_KEY_VARIABLE, write_tiled_config
+from stream.settings import StreamSettings
+
+KEY = "0123456789abcdef"
+
+
+class TiledServer:
+    """A Tiled server on loopback over one data folder; it can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(folder / "data"))
+        self.data_dir = folder / "data"
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.ready = folder / "run" / "ready" / "tiled"
+        self.log = folder / "tiled.log"
+        self.config = write_tiled_config(folder / "run" / "tiled" / "config.yml", self.data_dir, self.port)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.ready.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "deploy.tiled_server", str(self.config), str(self.ready)],
+                env={**os.environ, API_KEY_VARIABLE: KEY},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 120
+        while not self.ready.exists():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        return process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def tiled_server(tmp_path_factory):
+    """A running server shared by the session's tests; none of them may stop it."""
+    server = TiledServer(tmp_path_factory.mktemp("tiled"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_tiled_server(tmp_path):
+    """A server of the test's own, not yet started."""
+    server = TiledServer(tmp_path)
+    yield server
+    server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(autouse=True)
+def _tiled_key(monkeypatch):
+    monkeypatch.setenv(API_KEY_VARIABLE, KEY)
