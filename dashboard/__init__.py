@@ -1,1 +1,1 @@
-"""What people see: the live page. Passes on what others computed."""
+"""What people see: a web server that passes on what others computed, and one static page."""

@@ -1,0 +1,104 @@
+"""The state plane behind the page: a thread that passes updates on, and threads that ask for spectra."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from stream.messages import SpectrumReply, SpectrumRequest, StateUpdate
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+"""How long one poll waits, s: how fast the thread ends."""
+ASK_TIMEOUT_S = 5.0
+"""How long the builder has for a spectrum, s."""
+ASKERS = 3
+"""Spectra asked for at the same time."""
+
+
+class Subscriber(Protocol):
+    """What is needed of `stream.state.StateSubscriber`."""
+
+    def poll(self, timeout_s: float) -> list[StateUpdate]:
+        """Return what came."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        ...
+
+
+class Asker(Protocol):
+    """What is needed of `stream.state.StateAsker`."""
+
+    def ask(self, message: SpectrumRequest, timeout_s: float) -> object:
+        """Return the answer."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        ...
+
+
+class Feed:
+    """A thread that opens the subscriber, polls it, and hands each list of updates to `sink`."""
+
+    def __init__(self, connect: Callable[[], Subscriber], sink: Callable[[list[StateUpdate]], None]) -> None:
+        self._connect = connect
+        self._sink = sink
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        # The connection is made here and not before, so that the page answers while zmq is still being imported.
+        subscriber = self._connect()
+        try:
+            while not self._stop.is_set():
+                updates = subscriber.poll(POLL_S)
+                if updates and not self._stop.is_set():
+                    self._sink(updates)
+        finally:
+            subscriber.close()
+
+
+class Spectra:
+    """Asks the builder for spectra, a few at a time, off the event loop."""
+
+    def __init__(self, connect: Callable[[], Asker]) -> None:
+        self._connect = connect
+        self._local = threading.local()
+        self._askers: list[Asker] = []
+        self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="spectrum")
+
+    async def ask(self, request: SpectrumRequest) -> SpectrumReply | str:
+        """Return the answer, or in one sentence why there is none."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, request)
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ask(self, request: SpectrumRequest) -> SpectrumReply | str:
+        asker: Asker | None = getattr(self._local, "asker", None)
+        if asker is None:
+            asker = self._local.asker = self._connect()
+        try:
+            reply = asker.ask(request, ASK_TIMEOUT_S)
+        except (TimeoutError, OSError, ValueError) as problem:
+            log.info("no spectrum: %s", problem)
+            return "the map builder does not answer"
+        return reply if isinstance(reply, SpectrumReply) else "the map builder answered something else"

@@ -1,0 +1,102 @@
+"""Latest value per channel, and who has seen it. Lives in the event loop's thread alone; nothing here waits.
+
+A viewer holds one credit: it gets one batch (the channels it wants and has not seen in their newest form), and the
+next only after it has painted that one. Whatever was published meanwhile is skipped, so a slow browser costs nobody
+anything, and nothing grows. A value is encoded when the first viewer needs it, and the same bytes go to all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from dashboard.encode import encode_update
+from dashboard.views import limits_of
+from stream.messages import StateUpdate
+
+
+@dataclass
+class _Slot:
+    version: int
+    update: StateUpdate
+    encoded: bytes | None = None
+
+
+@dataclass(eq=False)
+class Viewer:
+    """One browser."""
+
+    wanted: frozenset[str] = frozenset()
+    """Channels it shows; one that ends in `/` stands for all with that beginning."""
+    seen: dict[str, int] = field(default_factory=dict[str, int])
+    """Newest version sent, by channel."""
+    unacknowledged: int = 0
+    """Number of the batch it has not painted yet; 0 when the credit is free."""
+    batches: int = 0
+    """Batches sent."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there may be something to send."""
+
+    def wants(self, channel: str) -> bool:
+        """Return whether the viewer shows a channel."""
+        return channel in self.wanted or any(channel.startswith(want) for want in self.wanted if want.endswith("/"))
+
+    def acknowledge(self, batch: int) -> None:
+        """Free the credit: the batch is painted."""
+        if batch == self.unacknowledged:
+            self.unacknowledged = 0
+            self.wake.set()
+
+
+def channel_name(update: StateUpdate) -> str:
+    """Return the page's name of a channel: every publisher has its own `events`."""
+    return f"events/{update.source}" if update.channel == "events" else update.channel
+
+
+class Hub:
+    """The newest update of each channel, and the viewers."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, _Slot] = {}
+        self._version = 0
+        self._run_uid = ""
+        self.viewers: set[Viewer] = set()
+
+    def put(self, update: StateUpdate) -> None:
+        """Take an update: it replaces what the channel held."""
+        name = channel_name(update)
+        self._version += 1
+        self._slots[name] = _Slot(self._version, update)
+        if name == "run":
+            self._forget_other_runs(str(update.header.get("run_uid", "")))
+        for viewer in self.viewers:
+            if viewer.wants(name):
+                viewer.wake.set()
+
+    def _forget_other_runs(self, run_uid: str) -> None:
+        if run_uid == self._run_uid:
+            return
+        self._run_uid = run_uid
+        for name in [name for name in self._slots if name.startswith("film/")]:
+            if self._slots[name].update.header.get("run_uid", run_uid) != run_uid:
+                del self._slots[name]
+
+    def take(self, viewer: Viewer) -> list[bytes]:
+        """Return the encoded updates a viewer wants and has not seen, and mark them seen. Use up its credit first."""
+        found: list[bytes] = []
+        for name, slot in self._slots.items():
+            if viewer.seen.get(name, 0) < slot.version and viewer.wants(name):
+                viewer.seen[name] = slot.version
+                found.append(self._bytes(slot))
+        return found
+
+    def header(self, channel: str) -> dict[str, object]:
+        """Return the header of a channel's newest update, empty where nothing came."""
+        slot = self._slots.get(channel)
+        return {} if slot is None else slot.update.header
+
+    @staticmethod
+    def _bytes(slot: _Slot) -> bytes:
+        if slot.encoded is None:
+            slot.encoded = encode_update(slot.update, limits_of(slot.update.channel))
+        return slot.encoded

@@ -1,0 +1,182 @@
+"""The web process: `python -m dashboard.server SETTINGS.json`. It computes nothing; it passes on the state plane."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from dashboard.feed import Asker, Feed, Spectra, Subscriber
+from dashboard.guard import Guard
+from dashboard.hub import Hub
+from dashboard.settings import DashboardProcess, DashboardSettings
+from dashboard.viewer_link import ViewerLink
+from dashboard.views import page_description
+from stream.health import clear_ready, mark_ready
+from stream.messages import StateUpdate
+from stream.settings import StreamSettings, load_settings
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+MAX_VIEWERS = 64
+"""Browsers at the same time; one more is refused."""
+MAX_SAID_BYTES = 65536
+"""Longest message a browser may send, bytes."""
+STOP_S = 1
+"""Time that open connections have when the process is told to end, s."""
+
+
+def build_app(
+    settings: DashboardSettings,
+    subscribe: Callable[[], Subscriber],
+    connect_asker: Callable[[], Asker],
+    ready: Callable[[], None] = lambda: None,
+) -> Starlette:
+    """Return the web application.
+
+    Parameters
+    ----------
+    settings
+        How the page is served.
+    subscribe
+        Opens the state plane; called in a thread of its own.
+    connect_asker
+        Opens a connection to the builder for spectra; called once per asking thread.
+    ready
+        Called when requests are answered.
+    """
+    hub, spectra = Hub(), Spectra(connect_asker)
+    index = (STATIC / "index.html").read_text()
+    description = page_description()
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        loop = asyncio.get_running_loop()
+
+        def put_all(updates: list[StateUpdate]) -> None:
+            for update in updates:
+                hub.put(update)
+
+        feed = Feed(subscribe, lambda updates: _into(loop, partial(put_all, updates)))
+        feed.start()
+        ready()
+        yield
+        feed.close()
+        spectra.close()
+
+    def page(_request: Request) -> Response:
+        return HTMLResponse(index)
+
+    def describe(_request: Request) -> Response:
+        return JSONResponse(description)
+
+    async def link(websocket: WebSocket) -> None:
+        if len(hub.viewers) >= MAX_VIEWERS:
+            await websocket.close(1013, "too many viewers")
+            return
+        await ViewerLink(websocket, hub, spectra, settings.frames_per_s).serve()
+
+    routes = [
+        Route("/", page),
+        Route("/page.json", describe),
+        WebSocketRoute("/state", link),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    guard = Middleware(Guard, hosts=(settings.host, *settings.allowed_hosts))
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+
+
+def _into(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(call)
+    except RuntimeError:
+        log.debug("the event loop has ended")
+
+
+def listen(settings: DashboardSettings) -> socket.socket:
+    """Return a listening socket.
+
+    Raises
+    ------
+    SystemExit
+        Where the port is taken, with what to do about it.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as problem:
+        listener.close()
+        message = f"cannot serve the page on {settings.host} port {settings.port}: {problem.strerror or problem}"
+        raise SystemExit(f"{message}; choose another port in [dashboard] of the rig file") from problem
+    listener.listen(128)
+    return listener
+
+
+def run(app: Starlette, listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        ws_max_size=MAX_SAID_BYTES,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=STOP_S,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _connect(stream: StreamSettings) -> Subscriber:
+    from stream.state import StateSubscriber
+
+    return StateSubscriber(stream)
+
+
+def _connect_asker(stream: StreamSettings) -> Asker:
+    from stream.state import StateAsker
+
+    return StateAsker(stream, "builder")
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the web process from its settings file."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # uvicorn takes the signals while it serves and raises them again afterwards; then, and before, this ends us with 0.
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    process = load_settings(DashboardProcess, arguments[0])
+    clear_ready(process.stream, "web")
+    listener = listen(process.dashboard)
+    log.info("the page is at http://%s:%d/", process.dashboard.host, listener.getsockname()[1])
+
+    stream = process.stream
+    ready = partial(mark_ready, stream, "web")
+    run(build_app(process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready), listener)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

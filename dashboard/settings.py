@@ -1,0 +1,35 @@
+"""Settings of the web process: section `[dashboard]` of the rig file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream.settings import StreamSettings
+
+
+@dataclass(frozen=True)
+class DashboardSettings:
+    """Section `[dashboard]` of the rig file."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    port: int
+    """TCP port of the page; 0 lets the system choose one, which the log names."""
+    host: str = "127.0.0.1"
+    """Address the page listens on; loopback unless the rig file says otherwise."""
+    frames_per_s: float = 20.0
+    """Most paints per second and viewer."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names a browser may use beside the loopback ones (a page asked for under any other name is refused)."""
+
+
+@dataclass(frozen=True)
+class DashboardProcess:
+    """All that `python -m dashboard.server` is given."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    stream: StreamSettings
+    """Where the state plane is."""
+    dashboard: DashboardSettings
+    """How the page is served."""

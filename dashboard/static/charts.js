@@ -1,0 +1,203 @@
+// Spectra, s(T) over R(T), and the gain of the next temperature.
+
+import { Panel, fit } from "./panel.js";
+import { Plot, range, star } from "./plot.js";
+import { pointColour } from "./raster.js";
+import { clock, duration, fixed, kelvin, make, withSigma } from "./text.js";
+
+const LEFT = 58, RIGHT = 10, BOTTOM = 36;
+
+class ChartPanel extends Panel {
+  constructor(view, page) {
+    super(view, page);
+    this.canvas = make("canvas");
+    this.body.append(this.canvas);
+  }
+}
+
+/** Draw a spectrum {frequency_mhz, signal, sigma, model} in percent over GHz. */
+function drawSpectrum(surface, arrays, guides, colour, theme, held) {
+  const { context, width, height } = surface;
+  const ghz = Array.from(arrays.frequency_mhz.data, (f) => f / 1000);
+  const percent = (list) => Array.from(list, (v) => v * 100);
+  const [signal, sigma, model] = [arrays.signal, arrays.sigma, arrays.model].map((a) => percent(a?.data ?? []));
+  const found = range([signal, model], 0.1, 0.2);
+  // The axis keeps still unless the data leave it or use less than half of it.
+  const keep = held.ys && found[0] >= held.ys[0] && found[1] <= held.ys[1] && found[1] - found[0] > 0.5 * (held.ys[1] - held.ys[0]);
+  if (!keep) held.ys = range([found], 0.04);
+  const box = { x: LEFT, y: 5, width: width - LEFT - RIGHT, height: height - 5 - BOTTOM };
+  const plot = new Plot(context, box, range([ghz], 0.015), held.ys, theme);
+  plot.axes({ xLabel: "Microwave frequency (GHz)", yLabel: "PL change (%)" });
+  guides.forEach((f, i) => plot.vertical(f / 1000, theme.soft, { dash: [2, 3], label: i === guides.length - 1 ? "s = 1" : "" }));
+  plot.dots(ghz, signal, sigma, theme.point, 1.9);
+  plot.path(ghz, model, colour, 1.8);
+}
+
+export class SpectrumPanel extends ChartPanel {
+  paint() {
+    const value = this.value;
+    const surface = value?.arrays.frequency_mhz?.data.length && fit(this.canvas);
+    if (!surface) return;
+    const { header, arrays } = value;
+    this.held ??= {};
+    drawSpectrum(surface, arrays, header.guides_mhz ?? [], this.page.theme.orange, this.page.theme, this.held);
+    const words = [];
+    if (Number.isFinite(header.s)) words.push(`s = ${withSigma(header.s, header.sigma_s, 4)}`);
+    if (Number.isFinite(header.temperature_k)) words.push(kelvin(header.temperature_k));
+    words.push(header.final ? "final" : "running average");
+    this.sub.textContent = words.join(" · ");
+  }
+}
+
+export class InspectPanel extends ChartPanel {
+  get value() { return this.page.spectrum; }
+
+  paint() {
+    const reply = this.value;
+    if (!reply) return;
+    const region = this.page.inspected;
+    const where = region.x1 - region.x0 > 1 || region.y1 - region.y0 > 1
+      ? `${region.x1 - region.x0} × ${region.y1 - region.y0} px at (${region.x0}, ${region.y0})` : `(${region.x0}, ${region.y0}) px`;
+    const surface = fit(this.canvas);
+    if (!surface) return;
+    if (reply.refused || !reply.arrays.frequency_mhz.data.length) {
+      this.sub.textContent = `${where} · ${reply.refused ?? reply.header.status}`;
+      return;
+    }
+    const { values, status } = reply.header;
+    this.held ??= {};
+    drawSpectrum(surface, reply.arrays, values.guides_mhz ?? [], this.page.theme.yellow, this.page.theme, this.held);
+    const words = [where];
+    if (Number.isFinite(values.s)) words.push(`s = ${withSigma(values.s, values.sigma_s, 4)}`);
+    if (Number.isFinite(values.sigma_zz_gpa)) words.push(`σZZ ${withSigma(values.sigma_zz_gpa, values.sigma_sigma_zz_gpa, 2)} GPa`);
+    if (Number.isFinite(values.chi2)) words.push(`χ² ${fixed(values.chi2, 2)}`);
+    if (Number.isFinite(values.temperature_k)) words.push(kelvin(values.temperature_k));
+    words.push(String(status).toLowerCase().replaceAll("_", " "));
+    this.sub.textContent = words.join(" · ");
+    this.sub.title = this.sub.textContent;
+  }
+}
+
+export class CurvesPanel extends ChartPanel {
+  /** One temperature axis for both: measured, planned and now. */
+  temperatures() {
+    const measured = [...(this.value?.arrays.temperature_k?.data ?? []), ...(this.store.get("transport")?.arrays.temperature_k?.data ?? [])];
+    const planned = this.store.header("plan").planned_temperatures_k ?? [];
+    return range([measured, planned, measured.length + planned.length ? [] : [20, 150]], 0.04, 20);
+  }
+
+  ageNow() {
+    const ages = [super.ageNow(), this.store.get("transport") && this.store.now() - this.store.get("transport").time_s];
+    return ages.filter((age) => age !== undefined).sort((a, b) => a - b)[0];
+  }
+
+  paint() {
+    const surface = (this.value || this.store.get("transport")) && fit(this.canvas);
+    if (!surface) return;
+    const { context, width, height } = surface;
+    const { theme } = this.page;
+    const xs = this.temperatures();
+    const tall = height - 5 - BOTTOM - 8;
+    const upper = { x: LEFT, y: 5, width: width - LEFT - RIGHT, height: tall * 0.6 };
+    const lower = { ...upper, y: upper.y + upper.height + 8, height: tall * 0.4 };
+    this.drawRatio(context, upper, xs, theme);
+    this.drawResistance(context, lower, xs, theme);
+  }
+
+  marks(plot, labelled) {
+    const { theme } = this.page;
+    const next = this.store.header("decision").next_temperature_k;
+    for (const t of this.store.header("plan").planned_temperatures_k ?? []) {
+      if (Math.abs(t - next) > 0.05) plot.vertical(t, theme.faint, { dash: [1.5, 4] });
+    }
+    const now = this.store.header("device/sample_temperature").value ?? this.store.header("sweep").temperature_k;
+    plot.vertical(next, theme.orange, { dash: [5, 3], width: 1.4, label: labelled ? `next ${kelvin(next)}` : "", row: 1 });
+    plot.vertical(now, theme.blue, { width: 1.4, label: labelled ? "now" : "", side: -1 });
+  }
+
+  drawRatio(context, box, xs, theme) {
+    const { arrays = {}, header = {} } = this.value ?? {};
+    const t = arrays.temperature_k?.data ?? [];
+    const s = arrays.s?.data ?? [];
+    const plot = new Plot(context, box, xs, range([s.filter?.(Number.isFinite) ?? [], [1]], 0.12, 0.04), theme);
+    plot.axes({ yLabel: "s = B/H", xTicks: false });
+    plot.horizontal(1, theme.soft);
+    this.marks(plot, true);
+    const words = [];
+    (header.points ?? []).forEach((point, i) => {
+      const values = s.slice(i * t.length, (i + 1) * t.length);
+      const sigma = arrays.sigma_s?.data.slice(i * t.length, (i + 1) * t.length);
+      const order = Array.from(t.keys()).sort((a, b) => t[a] - t[b]);
+      plot.path(order.map((k) => t[k]), order.map((k) => values[k]), pointColour(i), 1.3);
+      const known = order.filter((k) => Number.isFinite(values[k]));
+      plot.dots(known.map((k) => t[k]), known.map((k) => values[k]), sigma && known.map((k) => sigma[k]), pointColour(i), 1);
+      plot.clipped((c) => known.forEach((k) => star(c, plot.x(t[k]), plot.y(values[k]), 5.5, pointColour(i))));
+      if (known.length) {
+        const last = known.at(-1);
+        plot.word(point.name, plot.x(t[last]) + 9, plot.y(values[last]) - 6, pointColour(i));
+      }
+      if (Number.isFinite(point.tc_k)) {
+        plot.vertical(point.tc_k, pointColour(i), { dash: [6, 3], width: 1.3, label: `Tc ${point.name}`, row: i });
+        words.push(`Tc(${point.name}) = ${withSigma(point.tc_k, point.sigma_tc_k, 1)} K`);
+      }
+    });
+    this.sub.textContent = words.join(" · ");
+  }
+
+  drawResistance(context, box, xs, theme) {
+    const value = this.store.get("transport");
+    const t = value?.arrays.temperature_k?.data ?? [];
+    const ohm = value?.arrays.resistance_ohm?.data ?? [];
+    const plot = new Plot(context, box, xs, ohm.length ? range([ohm, [0]], 0.08) : [0, 1], theme);
+    plot.axes({ xLabel: "Temperature (K)", yLabel: "R (Ω)" });
+    this.marks(plot, false);
+    const order = Array.from(t.keys()).sort((a, b) => t[a] - t[b]);
+    plot.path(order.map((k) => t[k]), order.map((k) => ohm[k]), theme.blue, 1.6);
+    plot.dots(order.map((k) => t[k]), order.map((k) => ohm[k]), null, theme.blue, 2.2);
+    const drop = value?.header.tc_k;
+    if (Number.isFinite(drop)) plot.vertical(drop, theme.text, { dash: [6, 3], label: `drop ${fixed(drop, 1)} K` });
+    if (!ohm.length) plot.word("no resistance yet", box.x + box.width / 2, box.y + box.height / 2 - 6, theme.faint, "center");
+  }
+}
+
+export class DecisionPanel extends Panel {
+  constructor(view, page) {
+    super(view, page);
+    this.next = make("div", "next-value");
+    this.reason = make("p", "reason");
+    this.chart = make("div", "chart", (this.canvas = make("canvas")));
+    this.body.append(this.next, this.reason, this.chart);
+  }
+
+  paint() {
+    const value = this.value;
+    if (!value) return;
+    const { header, arrays } = value;
+    const after = (this.store.header("plan").planned_temperatures_k ?? []).filter((t) => t > header.next_temperature_k + 0.05).slice(0, 3);
+    const then = make("small", "", after.length ? `then ${after.map((t) => fixed(t, 0)).join(", ")} K if unchanged` : "");
+    this.next.replaceChildren(Number.isFinite(header.next_temperature_k) ? kelvin(header.next_temperature_k) : "none", then);
+    this.reason.textContent = header.reason ?? "";
+    const words = [];
+    if (header.n !== undefined) words.push(`decision ${header.n}`);
+    if (Number.isFinite(header.step_k)) words.push(`step ${fixed(header.step_k, 1)} K`);
+    words.push(header.fallback ? "fixed ladder: the analysis did not answer" : "adaptive");
+    this.sub.textContent = words.join(" · ");
+    this.sub.classList.toggle("fallback", Boolean(header.fallback));
+    this.sub.title = `decided at ${clock(value.time_s)}, ${duration(this.ageNow())} ago`;
+    this.drawGain(header, arrays);
+  }
+
+  drawGain(header, arrays) {
+    const t = arrays.candidate_temperature_k?.data ?? [];
+    const surface = fit(this.canvas);
+    if (!surface || t.length < 2 || surface.height < 70) return;
+    const { theme } = this.page;
+    const gain = arrays.gain.data;
+    const box = { x: 46, y: 6, width: surface.width - 46 - 8, height: surface.height - 6 - BOTTOM };
+    const plot = new Plot(surface.context, box, range([t], 0.02), range([gain, [0]], 0.08), theme);
+    plot.axes({ xLabel: "Temperature (K)", yLabel: box.height > 60 ? "expected gain" : "" });
+    plot.fill(t, gain, 0, `color-mix(in srgb, ${theme.orange} 22%, transparent)`);
+    plot.path(t, gain, theme.orange, 1.7);
+    plot.vertical(header.next_temperature_k, theme.orange, { dash: [5, 3], width: 1.4, label: `next ${kelvin(header.next_temperature_k)}` });
+  }
+}

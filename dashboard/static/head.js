@@ -1,0 +1,80 @@
+// The bar at the top: what runs, where it stands, what comes next.
+
+import { clock, duration, fixed, kelvin, make } from "./text.js";
+
+const HISTORIES = { ZFC_FW: "zero-field cooled, field warming", FC: "field cooled", FC_REMNANT: "trapped flux", NORMAL_STATE: "normal state" };
+const OLD_S = 3;
+
+const $ = (id) => document.getElementById(id);
+
+/** Keep badge, title, numbers and story true. */
+export function showHead(page) {
+  const { store } = page;
+  const run = store.header("run");
+  const plan = store.header("plan");
+  const mode = store.get("run") ? run.mode ?? "UNKNOWN" : "NONE";
+  $("badge").textContent = { NONE: "NO RUN", LIVE: "● LIVE", SIMULATED: "◇ SIMULATED", REPLAY: "↻ REPLAY" }[mode] ?? mode;
+  $("badge").dataset.mode = $("stripe").dataset.mode = mode;
+  if (store.get("run")) {
+    const finished = run.finished ? " · finished" : "";
+    $("run-title").textContent = `${run.sample || "Run"}${plan.history ? ` · ${HISTORIES[plan.history] ?? plan.history}` : ""}${finished}`;
+    const simulated = mode === "SIMULATED" ? " · simulated instruments" : mode === "REPLAY" ? " · stored frames, played again" : "";
+    $("run-detail").textContent = `run ${String(run.run_uid).slice(0, 8)} · started ${clock(run.started_s)} · ${run.rig || "rig"}${simulated}`;
+    document.title = `${mode === "LIVE" ? "" : `[${mode}] `}${run.sample || "nvdac"}`;
+  }
+  number(page, "now-temperature", "device/sample_temperature", 2);
+  number(page, "now-field", "device/magnet", 1);
+  const stress = store.header("analysis").sigma_zz_mean_gpa;
+  $("now-stress").querySelector("b").textContent = stress > 0 ? fixed(stress, 1) : "–";
+  showPlan(plan);
+  story(page, plan);
+}
+
+function number(page, id, channel, digits) {
+  const value = page.store.get(channel);
+  const element = $(id);
+  element.querySelector("b").textContent = fixed(value?.header.value, digits);
+  const age = value ? page.store.now() - value.time_s : 0;
+  element.classList.toggle("stale", Boolean(value) && (age > OLD_S || value.header.connected === false || !page.isOnline));
+  element.title = value ? `heard ${duration(age)} ago` : "not heard of yet";
+}
+
+function showPlan(plan) {
+  const phases = plan.phases ?? [];
+  const key = JSON.stringify(phases);
+  if ($("phases").dataset.key !== key) {
+    $("phases").dataset.key = key;
+    $("phases").replaceChildren(...phases.map(({ label, state }) => {
+      const item = make("li", "", label);
+      item.dataset.state = state;
+      if (state === "now") item.setAttribute("aria-current", "step");
+      return item;
+    }));
+  }
+  const [done, all] = [plan.points_done ?? 0, plan.points_planned ?? 0];
+  const share = all ? Math.min(done / all, 1) : 0;
+  const bar = $("progress").querySelector(".bar");
+  bar.firstElementChild.style.width = `${100 * share}%`;
+  bar.setAttribute("aria-valuenow", Math.round(100 * share));
+  $("points").textContent = all ? `${done} of ${all} temperatures` : "–";
+  $("left").textContent = Number.isFinite(plan.seconds_left) ? `≈ ${duration(plan.seconds_left)} left` : "";
+}
+
+/** One sentence: what happens now, what comes next. */
+function story(page, plan) {
+  const { store } = page;
+  const phase = (plan.phases ?? []).find((p) => p.state === "now")?.label;
+  const sweep = store.header("sweep");
+  const camera = store.header("camera");
+  const next = store.header("decision").next_temperature_k;
+  const parts = [];
+  if (page.sweepRuns() && sweep.frames_total) {
+    const sent = Math.max(sweep.frames_sent ?? 0, camera.sweep === sweep.sweep ? camera.frames_sent ?? 0 : 0);
+    parts.push("Measuring at ", make("b", "", kelvin(sweep.temperature_k)), `, ${fixed(sweep.field_gauss, 0)} G: frame ${sent} of ${sweep.frames_total}`);
+  } else if (phase) {
+    const now = store.header("device/sample_temperature").value;
+    parts.push(make("b", "", phase), Number.isFinite(now) ? `: the sample is at ${kelvin(now)}` : "");
+  }
+  if (Number.isFinite(next) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(next)));
+  $("story").replaceChildren(...parts);
+}

@@ -1,0 +1,93 @@
+// The websocket: decodes messages, frees the credit after painting, asks for spectra, comes back by itself.
+
+const KINDS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i2: Int16Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
+const SILENCE_MS = 3000;
+
+/** Split a binary message into its JSON envelope and its arrays. */
+export function decode(buffer) {
+  const length = new DataView(buffer).getUint32(0, true);
+  const envelope = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  const arrays = {};
+  for (const entry of envelope.arrays) {
+    const count = entry.shape.reduce((a, b) => a * b, 1);
+    arrays[entry.name] = { ...entry, data: new KINDS[entry.dtype](buffer, 4 + length + entry.offset, count) };
+  }
+  return { envelope, arrays };
+}
+
+export class Link {
+  /**
+   * @param {string[]} channels what to be sent
+   * @param {{put: Function, clock: Function, paint: Function, online: Function}} page
+   */
+  constructor(channels, page) {
+    this.channels = channels;
+    this.page = page;
+    this.waiting = new Map();
+    this.asked = 0;
+    this.retry = 300;
+    this.heard = performance.now();
+    setInterval(() => this.watch(), 500);
+    this.open();
+  }
+
+  open() {
+    this.socket = new WebSocket(`ws://${location.host}/state`);
+    this.socket.binaryType = "arraybuffer";
+    this.socket.onopen = () => {
+      this.retry = 300;
+      this.heard = performance.now();
+      this.say({ show: this.channels });
+    };
+    this.socket.onmessage = (event) => this.hear(event.data);
+    this.socket.onclose = () => {
+      this.page.online(false);
+      for (const answer of this.waiting.values()) answer({ refused: "the connection was lost" });
+      this.waiting.clear();
+      setTimeout(() => this.open(), this.retry);
+      this.retry = Math.min(this.retry * 1.7, 4000);
+    };
+  }
+
+  say(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  hear(data) {
+    this.heard = performance.now();
+    if (typeof data === "string") {
+      const said = JSON.parse(data);
+      this.page.clock(said.now_s);
+      this.page.online(true);
+      // A hidden tab gets no animation frame, keeps its credit, and so is sent nothing.
+      if (said.batch) requestAnimationFrame(() => { this.page.paint(); this.say({ ack: said.batch }); });
+      return;
+    }
+    const { envelope, arrays } = decode(data);
+    if (envelope.reply === undefined) {
+      this.page.put(envelope, arrays);
+      return;
+    }
+    const answer = this.waiting.get(envelope.reply);
+    this.waiting.delete(envelope.reply);
+    if (answer) answer({ ...envelope, arrays });
+  }
+
+  /** A connection can be half dead: the server beats once a second, so a longer silence means that it is gone. */
+  watch() {
+    if (performance.now() - this.heard < SILENCE_MS) return;
+    this.page.online(false);
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.close();
+  }
+
+  /** Ask for the spectrum of a region; resolves to {header, arrays} or {refused}. Only the newest question is answered. */
+  ask(region) {
+    if (this.socket.readyState !== WebSocket.OPEN) return Promise.resolve({ refused: "no connection to the server" });
+    const id = ++this.asked;
+    return new Promise((resolve) => {
+      this.waiting.set(id, resolve);
+      if (this.waiting.size > 8) this.waiting.delete(this.waiting.keys().next().value);
+      this.say({ ask: { id, ...region } });
+    });
+  }
+}

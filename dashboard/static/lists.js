@@ -1,0 +1,149 @@
+// Devices, workers, events, filmstrip: lists of small things.
+
+import { Panel } from "./panel.js";
+import { Raster } from "./raster.js";
+import { clock, duration, fixed, kelvin, make, shape, significant } from "./text.js";
+
+const DEVICE_ORDER = ["sample_temperature", "magnet", "cryostat", "microwave", "laser", "pressure", "transport", "ruby"];
+
+/** A panel over all channels that begin with the view's channel. */
+class ManyPanel extends Panel {
+  get values() { return this.store.all(this.view.channel); }
+  get value() { return this.values.reduce((newest, v) => (!newest || v.time_s > newest.time_s ? v : newest), undefined); }
+}
+
+export class DevicesPanel extends ManyPanel {
+  /** The panel is as old as its oldest device: one that is silent must not hide behind the others. */
+  ageNow() {
+    const values = this.values;
+    return values.length ? Math.max(...values.map((v) => this.store.now() - v.time_s)) : undefined;
+  }
+
+  tick() {
+    super.tick();
+    this.paint();
+  }
+
+  paint() {
+    const values = this.values;
+    if (!values.length) return;
+    const rank = (v) => { const i = DEVICE_ORDER.indexOf(v.channel.slice(7)); return i < 0 ? 99 : i; };
+    values.sort((a, b) => rank(a) - rank(b) || (a.channel < b.channel ? -1 : 1));
+    this.body.replaceChildren(...values.map((value) => this.row(value)));
+    const bad = values.filter((v) => v.header.connected === false).length;
+    this.sub.textContent = bad ? `${bad} not connected` : "";
+  }
+
+  row({ channel, header, time_s }) {
+    const heard = this.store.now() - time_s;
+    const gone = header.connected === false;
+    const old = gone || heard > this.view.stale_s || !this.page.isOnline;
+    const severity = gone ? "INVALID" : header.severity ?? "INVALID";
+    const taken = this.store.now() - (header.time_s ?? time_s);
+    let note = Number.isFinite(header.setpoint) ? `set ${significant(header.setpoint)}` : "";
+    if (header.on_demand && taken > 60) note = `${duration(taken)} ago`;
+    if (gone) note = "not connected";
+    else if (old) note = `silent ${duration(heard)}`;
+    const value = make("span", "val", `${significant(header.value)} `, make("i", "", header.unit ?? ""));
+    const row = make("div", "device", make("span", "shape", shape(severity)), make("span", "name", header.label ?? channel), make("span", "set", note), value);
+    row.dataset.severity = severity;
+    row.dataset.key = channel.slice(7);
+    if (old) row.dataset.old = "";
+    row.title = `${header.label}: ${significant(header.value, 6)} ${header.unit ?? ""}, ${severity}, value of ${clock(header.time_s ?? time_s)}`;
+    return row;
+  }
+}
+
+export class WorkersPanel extends Panel {
+  paint() {
+    const header = this.value?.header;
+    if (!header) return;
+    const camera = this.store.header("camera");
+    const words = [`${header.frames_lost ?? 0} frames lost`];
+    if (Number.isFinite(camera.rate_hz)) words.push(`camera ${fixed(camera.rate_hz, 0)} Hz`);
+    if (Number.isFinite(camera.ring_fill)) words.push(`ring ${fixed(camera.ring_fill * 100, 0)} %`);
+    if (camera.reassignments) words.push(`${camera.reassignments} reassigned`);
+    this.sub.textContent = words.join(" · ");
+    this.body.replaceChildren(...(header.workers ?? []).map((worker) => {
+      const bar = make("div", "bar", make("div"));
+      bar.firstChild.style.width = `${Math.round(100 * Math.min(worker.busy_fraction ?? 0, 1))}%`;
+      const rate = worker.alive ? `${fixed((worker.fits_per_s ?? 0) / 1000, 1)} k fits/s` : `lost, ${worker.leases_lost} leases moved`;
+      const box = make("div", "worker", make("div", "row", make("b", "", `${worker.alive ? "" : "✕ "}${worker.name}`), rate), bar);
+      box.dataset.alive = worker.alive;
+      box.title = `${worker.bands} bands, busy ${fixed(100 * (worker.busy_fraction ?? 0), 0)} %, ${worker.leases_lost} leases lost`;
+      return box;
+    }));
+  }
+}
+
+export class EventsPanel extends ManyPanel {
+  get values() { return this.store.all("events/"); }
+
+  reads(channel) { return channel.startsWith("events/"); }
+
+  paint() {
+    const events = this.values.flatMap((v) => (v.header.events ?? []).map((event) => ({ source: v.source, ...event })));
+    if (!events.length) return;
+    events.sort((a, b) => b.time_s - a.time_s);
+    const warnings = events.filter((e) => e.severity !== "NO_ALARM").length;
+    this.sub.textContent = warnings ? `${warnings} ${warnings === 1 ? "warning" : "warnings"}` : "";
+    this.body.replaceChildren(make("ol", "", ...events.slice(0, 120).map((event) => {
+      const item = make("li", "", make("time", "", clock(event.time_s)), make("span", "shape", shape(event.severity)), make("span", "text", event.text));
+      item.dataset.severity = event.severity;
+      item.dataset.source = event.source;
+      return item;
+    })));
+  }
+}
+
+export class FilmPanel extends ManyPanel {
+  constructor(view, page) {
+    super(view, page);
+    this.tiles = new Map();
+  }
+
+  get values() { return this.store.all(this.view.channel); }
+
+  paint() {
+    const { store, view } = this;
+    const plan = store.header("plan");
+    const run = store.header("run");
+    const done = this.values.filter((v) => !v.header.run_uid || !run.run_uid || v.header.run_uid === run.run_uid);
+    if (!done.length && !plan.planned_temperatures_k?.length) return;
+    done.sort((a, b) => a.header.sweep - b.header.sweep);
+    const items = done.map((value) => this.picture(value.channel, value, kelvin(value.header.temperature_k), ""));
+    const live = store.get("map/s");
+    if (live && !live.header.final) items.push(this.picture("now", live, `now ${kelvin(live.header.temperature_k)}`, "now"));
+    const next = store.header("decision").next_temperature_k;
+    for (const t of plan.planned_temperatures_k ?? []) {
+      if (live && !live.header.final && Math.abs(t - live.header.temperature_k) < 0.3) continue;
+      const isNext = Math.abs(t - next) < 0.05;
+      items.push(make("div", `tile plan${isNext ? " next" : ""}`, make("b", "", kelvin(t)), isNext ? "next" : "planned"));
+    }
+    this.body.replaceChildren(...items);
+    this.sub.textContent = `${done.length} done · ${(plan.planned_temperatures_k ?? []).length} planned · same colours as the large map (${view.limits?.join("–")})`;
+    this.body.querySelector(".now")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }
+
+  ageNow() {
+    const age = super.ageNow();
+    return age ?? (this.store.header("plan").planned_temperatures_k?.length ? 0 : undefined);
+  }
+
+  picture(key, value, label, kind) {
+    let tile = this.tiles.get(key);
+    if (!tile) {
+      const raster = new Raster();
+      const text = make("span", "t");
+      tile = { raster, text, root: make("div", `tile ${kind}`, raster.canvas, text) };
+      this.tiles.set(key, tile);
+    }
+    if (tile.of !== value && value.arrays.value) {
+      tile.of = value;
+      tile.raster.update(value.arrays.value, this.view.colours, this.view.limits);
+    }
+    tile.text.textContent = label;
+    tile.root.title = `${value.header.role ?? ""} sweep ${value.header.sweep} at ${kelvin(value.header.temperature_k)}`.trim();
+    return tile.root;
+  }
+}

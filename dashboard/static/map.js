@@ -1,0 +1,320 @@
+// A map: pixels, outline, marked points, scale bar, colour bar with the histogram of the sample's pixels.
+
+import { Panel, fit } from "./panel.js";
+import { line, star, ticks } from "./plot.js";
+import { EXCLUDED, FIRST, NOTHING, Raster, entry, excludedColour, hatchPattern, histogram, percentiles, pointColour, polygonMask, valueOf } from "./raster.js";
+import { fixed, kelvin, make } from "./text.js";
+
+export class MapPanel extends Panel {
+  constructor(view, page) {
+    super(view, page);
+    this.large = view.place === "main";
+    this.raster = new Raster();
+    this.base = make("canvas", "base");
+    this.overlay = make("canvas", "overlay");
+    this.overlay.tabIndex = 0;
+    this.overlay.setAttribute("role", "img");
+    this.overlay.setAttribute("aria-label", `${view.title}: click a pixel or drag a region; arrow keys move it`);
+    this.body.append(this.base, this.overlay);
+    if (this.large) this.root.append((this.legend = make("div", "legend")));
+    this.listen();
+  }
+
+  get field() { return this.value?.arrays.value; }
+  get run() { return this.store.header("run"); }
+
+  listen() {
+    const { overlay, page } = this;
+    overlay.addEventListener("pointerdown", (event) => {
+      const at = this.pixelAt(event);
+      if (!at || event.button) return;
+      overlay.setPointerCapture(event.pointerId);
+      this.drag = { from: at, to: at };
+    });
+    overlay.addEventListener("pointermove", (event) => {
+      const at = this.pixelAt(event);
+      if (this.drag && at) this.drag.to = at;
+      page.hover(at);
+    });
+    overlay.addEventListener("pointerleave", () => page.hover(null));
+    overlay.addEventListener("pointerup", () => {
+      if (!this.drag) return;
+      const { from, to } = this.drag;
+      this.drag = null;
+      page.inspect(regionOf(from, to, this.field.shape));
+    });
+    overlay.addEventListener("pointercancel", () => { this.drag = null; });
+    overlay.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+      if (!step || !this.field) return;
+      event.preventDefault();
+      page.move(step[0] * (event.shiftKey ? 5 : 1), step[1] * (event.shiftKey ? 5 : 1), this.field.shape);
+    });
+  }
+
+  /** Pixel [x, y] under a pointer, or null. Fractions of the map count, so maps of another size are linked too. */
+  pixelAt(event) {
+    if (!this.box || !this.field) return null;
+    const rect = this.overlay.getBoundingClientRect();
+    const [height, width] = this.field.shape;
+    const x = Math.floor(((event.clientX - rect.left - this.box.x) / this.box.width) * width);
+    const y = Math.floor(((event.clientY - rect.top - this.box.y) / this.box.height) * height);
+    return x >= 0 && y >= 0 && x < width && y < height ? [x, y] : null;
+  }
+
+  /** What is under the cursor, in words. */
+  readOut([x, y]) {
+    const { field, view } = this;
+    if (!field || y >= field.shape[0] || x >= field.shape[1]) return "";
+    const code = field.data[y * field.shape[1] + x];
+    const what = code >= FIRST ? `${fixed(valueOf(code, field), view.digits)} ${view.unit}` : code === EXCLUDED ? "excluded" : code === NOTHING ? "nothing here" : "unresolved";
+    return `(${x}, ${y}) ${what}`;
+  }
+
+  paint() {
+    const { field, run } = this;
+    if (!field) return;
+    this.prepare(field, run);
+    const surface = fit(this.base);
+    if (!surface) return;
+    const { context, width, height, scale } = surface;
+    const bar = this.large ? 132 : Math.min(52, width * 0.34);
+    const [rows, columns] = field.shape;
+    const size = Math.min((width - bar) / columns, height / rows);
+    const [w, h] = [size * columns, size * rows];
+    this.box = { x: Math.max(0, (width - bar - w) / 2), y: (height - h) / 2, width: w, height: h };
+    context.fillStyle = this.page.theme.plate;
+    context.fillRect(this.box.x, this.box.y, w, h);
+    this.raster.draw(context, this.box, scale);
+    this.drawRegions(context, size);
+    this.drawScaleBar(context, size);
+    this.drawBar(context, this.box.x + w, height);
+    this.paintOverlay();
+    this.describe();
+  }
+
+  prepare(field, run) {
+    const key = `${run.run_uid}|${field.shape}|${JSON.stringify(run.regions?.sample ?? 0).length}`;
+    if (key !== this.maskKey) {
+      [this.maskKey, this.autoLimits] = [key, null];
+      this.mask = polygonMask(run.regions?.sample, field.shape, run.pixel_size_um ?? 1);
+    }
+    this.limits = this.view.limits ?? this.follow(percentiles(field, this.mask) ?? percentiles(field, new Uint8Array(field.data.length).fill(1)));
+    this.raster.update(field, this.view.colours, this.limits);
+  }
+
+  /** Limits that follow the data, but not its every breath. */
+  follow(found) {
+    const now = this.autoLimits;
+    const target = found ?? now ?? [0, 1];
+    const span = target[1] - target[0];
+    if (!now || Math.abs(target[0] - now[0]) > 0.12 * span || Math.abs(target[1] - now[1]) > 0.12 * span) this.autoLimits = target;
+    return this.autoLimits;
+  }
+
+  describe() {
+    const header = this.value.header;
+    const words = [];
+    if (this.view.unit) words.push(this.view.unit);
+    if (this.large) {
+      if (Number.isFinite(header.temperature_k)) words.push(`T ${fixed(header.temperature_k, 1)} K`);
+      const sweep = this.store.header("sweep");
+      if (Number.isFinite(sweep.field_gauss)) words.push(`H ${fixed(sweep.field_gauss, 0)} G`);
+      const plan = this.store.header("plan");
+      if (header.sweep !== undefined) words.push(plan.points_planned ? `point ${Math.min((plan.points_done ?? 0) + (header.final ? 0 : 1), plan.points_planned)} of ${plan.points_planned}` : `sweep ${header.sweep}`);
+      words.push(header.final ? "final" : "running average");
+      const now = this.store.header("device/sample_temperature").value;
+      if (header.final && Number.isFinite(now) && Math.abs(now - header.temperature_k) > 2) words.push(`the sample is at ${kelvin(now)} now`);
+    }
+    this.caption = words.join(" · ");
+    this.refreshSub();
+  }
+
+  refreshSub() {
+    const at = this.page.cursor;
+    this.sub.textContent = at && this.field ? this.readOut(at) : this.caption ?? "";
+  }
+
+  drawRegions(context, size) {
+    const { regions, pixel_size_um: um } = this.run;
+    if (!um) return;
+    if (regions?.ruby) this.outline(context, regions.ruby, size / um, [1.5, 3]);
+    if (regions?.sample) this.outline(context, regions.sample, size / um, [6, 4]);
+    const radius = this.large ? 9 : 5;
+    this.points().forEach((point, i) => {
+      const [x, y] = [this.box.x + (point.x_px + 0.5) * size, this.box.y + (point.y_px + 0.5) * size];
+      star(context, x, y, radius, pointColour(i));
+      if (!this.large) return;
+      context.font = "700 12px system-ui, 'DejaVu Sans', sans-serif";
+      context.textAlign = "left";
+      context.textBaseline = "middle";
+      context.lineWidth = 3;
+      context.strokeStyle = "#fff";
+      context.strokeText(point.name, x + 12, y);
+      context.fillStyle = "#14171c";
+      context.fillText(point.name, x + 12, y);
+    });
+  }
+
+  points() {
+    const shown = this.store.header("curve/s").points;
+    if (shown?.length) return shown;
+    const { regions, pixel_size_um: um, width, height } = this.run;
+    return Object.entries(regions?.points ?? {}).map(([name, [x, y]]) => ({ name, x_px: x / um + width / 2 - 0.5, y_px: y / um + height / 2 - 0.5 }));
+  }
+
+  /** A dashed line, dark on a light halo: seen on every colour table. */
+  outline(context, polygon, scale, dash) {
+    const [cx, cy] = [this.box.x + this.box.width / 2, this.box.y + this.box.height / 2];
+    context.save();
+    context.beginPath();
+    polygon.forEach(([x, y], i) => (i ? context.lineTo(cx + x * scale, cy + y * scale) : context.moveTo(cx + x * scale, cy + y * scale)));
+    context.closePath();
+    context.strokeStyle = "rgb(255 255 255 / .6)";
+    context.lineWidth = this.large ? 3 : 2.4;
+    context.stroke();
+    context.setLineDash(dash);
+    context.strokeStyle = "#101318";
+    context.lineWidth = this.large ? 1.7 : 1.3;
+    context.stroke();
+    context.restore();
+  }
+
+  drawScaleBar(context, size) {
+    const um = this.run.pixel_size_um;
+    if (!um) return;
+    const length = [1, 2, 5, 10, 20, 50, 100, 200, 500].findLast((l) => (l / um) * size <= this.box.width * 0.28) ?? 1;
+    const width = (length / um) * size;
+    const [right, bottom] = [this.box.x + this.box.width - 6, this.box.y + this.box.height - 6];
+    context.fillStyle = "rgb(12 14 18 / .82)";
+    context.fillRect(right - width - 14, bottom - 24, width + 14, 24);
+    context.fillStyle = "#fff";
+    context.fillRect(right - width - 7, bottom - 8, width, 3);
+    context.font = "600 11px system-ui, 'DejaVu Sans', sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "bottom";
+    context.fillText(`${length} µm`, right - 7 - width / 2, bottom - 9);
+  }
+
+  drawBar(context, left, height) {
+    const { theme } = this.page;
+    const { limits, view } = this;
+    const words = this.large && view.low_means ? 17 : 4;
+    const top = Math.max(words, this.box.y + words);
+    const tall = Math.min(height, this.box.y + this.box.height) - top - words;
+    const x = left + (this.large ? 52 : 9);
+    const wide = this.large ? 16 : 9;
+    for (let i = 0; i < 256; i++) {
+      context.fillStyle = entry(view.colours, 255 - i);
+      context.fillRect(x, top + (i * tall) / 256, wide, tall / 256 + 0.6);
+    }
+    context.strokeStyle = theme.line;
+    context.lineWidth = 1;
+    context.strokeRect(x, top, wide, tall);
+    const marks = ticks(...limits, tall / (this.large ? 46 : 26));
+    context.font = `${this.large ? 11.5 : 10.5}px system-ui, 'DejaVu Sans', sans-serif`;
+    context.fillStyle = theme.soft;
+    context.textAlign = "left";
+    context.textBaseline = "middle";
+    context.strokeStyle = theme.soft;
+    context.beginPath();
+    for (const value of marks.at) {
+      const y = top + ((limits[1] - value) / (limits[1] - limits[0])) * tall;
+      line(context, x + wide, y, x + wide + 4, y);
+      context.fillText(value.toFixed(marks.digits), x + wide + 7, y);
+    }
+    context.stroke();
+    if (!this.large) return;
+    this.drawHistogram(context, x - 3, top, tall);
+    context.fillStyle = theme.text;
+    context.textAlign = "center";
+    context.fillText(view.high_means, x + wide / 2 + 4, top - 9);
+    context.fillText(view.low_means, x + wide / 2 + 4, top + tall + 10);
+  }
+
+  drawHistogram(context, right, top, tall) {
+    const bins = Math.max(24, Math.min(80, Math.round(tall / 5)));
+    const counts = histogram(this.field, this.mask, this.limits, bins);
+    const most = Math.max(...counts, 1);
+    context.fillStyle = this.page.theme.point;
+    for (let i = 0; i < bins; i++) {
+      const length = 44 * Math.sqrt(counts[i] / most);
+      context.fillRect(right - length, top + tall - ((i + 1) * tall) / bins, length, Math.max(tall / bins - 1, 1));
+    }
+  }
+
+  /** Ring of the inspected region, region being dragged, cursor linked over all maps. */
+  paintOverlay() {
+    const surface = this.field && this.box && fit(this.overlay);
+    if (!surface) return;
+    const { context: c } = surface;
+    const [rows, columns] = this.field.shape;
+    const [sx, sy] = [this.box.width / columns, this.box.height / rows];
+    const region = this.drag ? regionOf(this.drag.from, this.drag.to, this.field.shape) : this.page.inspected;
+    if (region) {
+      const [x, y] = [this.box.x + region.x0 * sx, this.box.y + region.y0 * sy];
+      const [w, h] = [(region.x1 - region.x0) * sx, (region.y1 - region.y0) * sy];
+      for (const [colour, width] of [["rgb(0 0 0 / .75)", 4.5], ["#ffae1a", 2.2]]) {
+        c.strokeStyle = colour;
+        c.lineWidth = width;
+        c.beginPath();
+        if (region.x1 - region.x0 > 1 || region.y1 - region.y0 > 1) c.rect(x, y, w, h);
+        else c.arc(x + w / 2, y + h / 2, this.large ? 8 : 5.5, 0, 2 * Math.PI);
+        c.stroke();
+      }
+    }
+    if (!this.page.cursor) return;
+    const [x, y] = [this.box.x + (this.page.cursor[0] + 0.5) * sx, this.box.y + (this.page.cursor[1] + 0.5) * sy];
+    for (const [colour, width] of [["rgb(0 0 0 / .5)", 3], ["#fff", 1]]) {
+      c.strokeStyle = colour;
+      c.lineWidth = width;
+      c.beginPath();
+      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) line(c, x + dx * 4, y + dy * 4, x + dx * 10, y + dy * 10);
+      c.stroke();
+    }
+  }
+
+  tick() {
+    super.tick();
+    if (this.legend) this.fillLegend();
+  }
+
+  fillLegend() {
+    const points = this.points();
+    const key = `${points.map((p) => p.name)}|${this.page.inspected ? 1 : 0}`;
+    if (key === this.legendKey) return;
+    this.legendKey = key;
+    const items = points.map((point, i) => sign(point.name, (c) => star(c, 15, 15, 11, pointColour(i))));
+    items.push(sign("unresolved", (c) => { c.fillStyle = hatchPattern(c, 2); c.fillRect(2, 2, 26, 26); }));
+    items.push(sign("excluded", (c) => { c.fillStyle = excludedColour(); c.fillRect(2, 2, 26, 26); }));
+    items.push(sign("sample outline", (c) => {
+      c.strokeStyle = this.page.theme.text;
+      c.lineWidth = 3;
+      c.setLineDash([8, 5]);
+      c.beginPath();
+      line(c, 0, 15, 30, 15);
+      c.stroke();
+    }));
+    items.push(sign("inspected (click a pixel, drag a region)", (c) => {
+      c.strokeStyle = "#ffae1a";
+      c.lineWidth = 4;
+      c.beginPath();
+      c.arc(15, 15, 10, 0, 2 * Math.PI);
+      c.stroke();
+    }));
+    this.legend.replaceChildren(...items);
+  }
+}
+
+function sign(text, draw) {
+  const canvas = make("canvas");
+  canvas.width = canvas.height = 30;
+  draw(canvas.getContext("2d"));
+  return make("span", "", canvas, text);
+}
+
+function regionOf([xa, ya], [xb, yb], shape) {
+  const [x0, x1] = [Math.min(xa, xb), Math.max(xa, xb) + 1];
+  const [y0, y1] = [Math.min(ya, yb), Math.max(ya, yb) + 1];
+  return { x0, x1: Math.min(x1, shape[1]), y0, y1: Math.min(y1, shape[0]) };
+}

@@ -1,0 +1,142 @@
+// The page: puts up the declared views, keeps what was published, paints what changed.
+
+import { CurvesPanel, DecisionPanel, InspectPanel, SpectrumPanel } from "./charts.js";
+import { showHead } from "./head.js";
+import { Link } from "./link.js";
+import { DevicesPanel, EventsPanel, FilmPanel, WorkersPanel } from "./lists.js";
+import { MapPanel } from "./map.js";
+import { setPalette } from "./raster.js";
+import { Store } from "./store.js";
+
+const KINDS = {
+  map: MapPanel, spectrum: SpectrumPanel, inspect: InspectPanel, curves: CurvesPanel, decision: DecisionPanel,
+  devices: DevicesPanel, workers: WorkersPanel, events: EventsPanel, film: FilmPanel,
+};
+const ASK_AGAIN_MS = 1000;
+
+class Page {
+  constructor(description) {
+    this.store = new Store();
+    this.isOnline = true;
+    this.cursor = null;
+    this.inspected = null;
+    this.spectrum = null;
+    setPalette(description.colour);
+    this.readTheme();
+    this.panels = description.views.map((view) => {
+      const panel = new KINDS[view.kind](view, this);
+      document.querySelector(`[data-place="${view.place}"]`).append(panel.root);
+      return panel;
+    });
+    const channels = new Set(description.always);
+    for (const view of description.views) for (const name of [view.channel, ...view.reads]) channels.add(name === "events" ? "events/" : name);
+    this.link = new Link([...channels], this);
+    this.tick();
+    setInterval(() => this.tick(), 500);
+  }
+
+  get maps() { return this.panels.filter((panel) => panel instanceof MapPanel); }
+
+  put(envelope, arrays) {
+    this.store.put(envelope, arrays);
+    for (const panel of this.panels) if (panel.reads(envelope.channel)) panel.dirty = true;
+    if (envelope.channel === "map/s") this.askAgain();
+  }
+
+  clock(now) { this.store.clock(now); }
+
+  online(isOnline) {
+    document.getElementById("offline").hidden = isOnline;
+    if (isOnline === this.isOnline) return;
+    this.isOnline = isOnline;
+    this.tick();
+  }
+
+  paint() {
+    for (const panel of this.panels) {
+      if (!panel.dirty) continue;
+      panel.dirty = false;
+      panel.paint();
+    }
+    showHead(this);
+    for (const panel of this.panels) panel.tick();
+  }
+
+  /** Paint at the next animation frame. */
+  request() {
+    if (this.requested) return;
+    this.requested = true;
+    requestAnimationFrame(() => { this.requested = false; this.paint(); });
+  }
+
+  tick() {
+    showHead(this);
+    for (const panel of this.panels) panel.tick();
+  }
+
+  sweepRuns() {
+    const run = this.store.header("run");
+    if (run.finished) return false;
+    const sweep = this.store.header("sweep");
+    const camera = this.store.header("camera");
+    return sweep.final === false || (camera.frames_total > 0 && camera.frames_sent < camera.frames_total);
+  }
+
+  /** The cursor is linked over all maps. */
+  hover(at) {
+    this.cursor = at;
+    for (const map of this.maps) { map.paintOverlay(); map.refreshSub(); }
+  }
+
+  inspect(region) {
+    this.inspected = region;
+    for (const map of this.maps) map.paintOverlay();
+    this.askSpectrum();
+  }
+
+  move(dx, dy, [rows, columns]) {
+    const { x0 = columns >> 1, y0 = rows >> 1 } = this.inspected ?? {};
+    const [x, y] = [Math.min(Math.max(x0 + dx, 0), columns - 1), Math.min(Math.max(y0 + dy, 0), rows - 1)];
+    this.inspect({ x0: x, x1: x + 1, y0: y, y1: y + 1 });
+  }
+
+  async askSpectrum() {
+    const region = this.inspected;
+    this.askedAt = performance.now();
+    const reply = await this.link.ask({ sweep: -1, ...region });
+    if (region !== this.inspected) return;
+    // A refusal does not wipe out a spectrum of the same region that is already shown, but says so.
+    this.spectrum = { ...reply, time_s: this.store.now() };
+    this.panels.filter((panel) => panel instanceof InspectPanel).forEach((panel) => { panel.dirty = true; });
+    this.request();
+  }
+
+  /** Follow the running average: ask again when the map has changed, once a second at most. */
+  askAgain() {
+    if (!this.inspected || this.againTimer) return;
+    const wait = Math.max(0, ASK_AGAIN_MS - (performance.now() - this.askedAt));
+    this.againTimer = setTimeout(() => { this.againTimer = 0; this.askSpectrum(); }, wait);
+  }
+
+  readTheme() {
+    const style = getComputedStyle(document.documentElement);
+    this.theme = {};
+    for (const name of ["panel", "line", "grid", "text", "soft", "faint", "blue", "orange", "yellow", "green", "red", "violet", "plate", "point"]) {
+      this.theme[name] = style.getPropertyValue(`--${name}`).trim();
+    }
+  }
+
+  setTheme(name) {
+    document.documentElement.dataset.theme = name;
+    localStorage.setItem("theme", name);
+    this.readTheme();
+    for (const panel of this.panels) panel.dirty = true;
+    for (const map of this.maps) map.legendKey = "";
+    this.request();
+  }
+}
+
+const wanted = new URLSearchParams(location.search).get("theme") ?? localStorage.getItem("theme");
+if (wanted === "light" || wanted === "dark") document.documentElement.dataset.theme = wanted;
+const page = new Page(await (await fetch("/page.json")).json());
+document.getElementById("theme").addEventListener("click", () => page.setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));

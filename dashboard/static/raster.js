@@ -1,0 +1,160 @@
+// Pixel codes to colours: 0 nothing, 1 unresolved, 2 excluded, 3... the value between low and high.
+
+export const NOTHING = 0, UNRESOLVED = 1, EXCLUDED = 2, FIRST = 3, LAST = 65535;
+
+let palette = null;
+
+/** Take the colour tables that the server sent. */
+export function setPalette(colour) { palette = colour; }
+
+export function css([r, g, b], alpha = 1) { return `rgb(${r} ${g} ${b} / ${alpha})`; }
+export function pointColour(index) { return css(palette.points[index % palette.points.length]); }
+export function excludedColour() { return css(palette.excluded); }
+
+/** The colour of the i-th of 256 entries of a table. */
+export function entry(name, i) { return css(palette.tables[name].slice(3 * i, 3 * i + 3)); }
+
+export function valueOf(code, field) { return field.low + ((code - FIRST) / (LAST - FIRST)) * (field.high - field.low); }
+
+function word([r, g, b]) { return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; }
+
+/** 65536 RGBA words: the colour of every code of a field under some limits. */
+function lookUp(field, name, limits) {
+  const words = new Uint32Array(LAST + 1);
+  const table = palette.tables[name];
+  words[UNRESOLVED] = word(palette.unresolved[0]);
+  words[EXCLUDED] = word(palette.excluded);
+  const first = (field.low - limits[0]) / (limits[1] - limits[0]) * 256;
+  const step = (field.high - field.low) / (LAST - FIRST) / (limits[1] - limits[0]) * 256;
+  for (let code = FIRST; code <= LAST; code++) {
+    const i = 3 * Math.min(Math.max((first + (code - FIRST) * step) | 0, 0), 255);
+    words[code] = (255 << 24) | (table[i + 2] << 16) | (table[i + 1] << 8) | table[i];
+  }
+  return words;
+}
+
+/** Turns fields into canvases of one canvas pixel per map pixel, never smoothed. */
+export class Raster {
+  constructor() {
+    this.canvas = document.createElement("canvas");
+    this.mask = document.createElement("canvas");
+    this.unresolved = 0;
+    this.key = "";
+  }
+
+  /** Paint a field {shape, data, low, high}. */
+  update(field, name, limits) {
+    const [height, width] = field.shape;
+    for (const canvas of [this.canvas, this.mask]) {
+      if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    }
+    const key = [field.low, field.high, name, ...limits].join();
+    if (key !== this.key) [this.key, this.words] = [key, lookUp(field, name, limits)];
+    const image = new ImageData(width, height);
+    const target = new Uint32Array(image.data.buffer);
+    const { data } = field;
+    let unresolved = 0;
+    for (let i = 0; i < data.length; i++) {
+      target[i] = this.words[data[i]];
+      if (data[i] === UNRESOLVED) unresolved++;
+    }
+    this.canvas.getContext("2d").putImageData(image, 0, 0);
+    this.unresolved = unresolved;
+    if (unresolved) this.paintMask(data, width, height);
+  }
+
+  paintMask(data, width, height) {
+    const image = new ImageData(width, height);
+    const target = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < data.length; i++) if (data[i] === UNRESOLVED) target[i] = 0xffffffff;
+    this.mask.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  /** Draw into a box {x, y, width, height} of a context whose device scale is `scale`. */
+  draw(context, box, scale) {
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.canvas, box.x, box.y, box.width, box.height);
+    if (this.unresolved) {
+      const layer = hatched(this.mask, Math.round(box.width * scale), Math.round(box.height * scale), scale);
+      context.drawImage(layer, box.x, box.y, box.width, box.height);
+    }
+  }
+}
+
+let shared = null;
+
+/** Green hatch where the mask is set: unresolved differs from every colour by pattern, not by hue alone. */
+function hatched(mask, width, height, scale) {
+  shared ??= document.createElement("canvas");
+  [shared.width, shared.height] = [width, height];
+  const c = shared.getContext("2d");
+  c.imageSmoothingEnabled = false;
+  c.drawImage(mask, 0, 0, width, height);
+  c.globalCompositeOperation = "source-in";
+  c.fillStyle = hatchPattern(c, scale);
+  c.fillRect(0, 0, width, height);
+  c.globalCompositeOperation = "source-over";
+  return shared;
+}
+
+export function hatchPattern(context, scale = 1) {
+  const size = Math.max(4, Math.round(5 * scale));
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = size;
+  const c = tile.getContext("2d");
+  c.fillStyle = css(palette.unresolved[0]);
+  c.fillRect(0, 0, size, size);
+  c.strokeStyle = css(palette.unresolved[1]);
+  c.lineWidth = Math.max(1.6, 1.8 * scale);
+  c.beginPath();
+  for (const shift of [-size, 0, size]) {
+    c.moveTo(shift - 1, size + 1);
+    c.lineTo(shift + size + 1, -1);
+  }
+  c.stroke();
+  return context.createPattern(tile, "repeat");
+}
+
+/** u1 mask of the pixels inside a polygon in um from the image centre (x right, y down); all ones without one. */
+export function polygonMask(polygon, shape, pixelSize) {
+  const [height, width] = shape;
+  const mask = new Uint8Array(width * height);
+  if (!polygon || polygon.length < 3) return mask.fill(1);
+  for (let row = 0; row < height; row++) {
+    const y = (row + 0.5 - height / 2) * pixelSize;
+    for (let column = 0; column < width; column++) {
+      const x = (column + 0.5 - width / 2) * pixelSize;
+      let inside = false;
+      for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+        const [xi, yi] = polygon[i], [xj, yj] = polygon[j];
+        if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside;
+      }
+      if (inside) mask[row * width + column] = 1;
+    }
+  }
+  return mask;
+}
+
+/** Limits that hold the 2nd to 98th percentile of the masked values, or null without values. */
+export function percentiles(field, mask) {
+  const values = [];
+  for (let i = 0; i < field.data.length; i++) if (field.data[i] >= FIRST && mask[i]) values.push(field.data[i]);
+  if (!values.length) return null;
+  values.sort((a, b) => a - b);
+  const at = (q) => valueOf(values[Math.round(q * (values.length - 1))], field);
+  const [low, high] = [at(0.02), at(0.98)];
+  const margin = Math.max((high - low) * 0.08, Math.abs(high) * 1e-4, 1e-9);
+  return [low - margin, high + margin];
+}
+
+/** Counts of the masked values over the limits, in `bins` bins. */
+export function histogram(field, mask, limits, bins) {
+  const counts = new Float32Array(bins);
+  const first = (field.low - limits[0]) / (limits[1] - limits[0]) * bins;
+  const step = (field.high - field.low) / (LAST - FIRST) / (limits[1] - limits[0]) * bins;
+  for (let i = 0; i < field.data.length; i++) {
+    if (field.data[i] < FIRST || !mask[i]) continue;
+    counts[Math.min(Math.max((first + (field.data[i] - FIRST) * step) | 0, 0), bins - 1)]++;
+  }
+  return counts;
+}

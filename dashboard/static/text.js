@@ -1,0 +1,49 @@
+// Numbers and times as words.
+
+export const MISSING = "–";
+
+export function fixed(value, digits) {
+  return value === null || value === undefined || !Number.isFinite(value) ? MISSING : value.toFixed(digits).replace("-", "−");
+}
+
+export function withSigma(value, sigma, digits) {
+  return sigma > 0 ? `${fixed(value, digits)} ± ${fixed(sigma, digits)}` : fixed(value, digits);
+}
+
+export function significant(value, digits = 4) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
+  const magnitude = value === 0 ? 0 : Math.floor(Math.log10(Math.abs(value)));
+  return fixed(value, Math.min(Math.max(digits - 1 - magnitude, 0), 4));
+}
+
+export function duration(seconds) {
+  if (!Number.isFinite(seconds)) return MISSING;
+  const s = Math.max(0, seconds);
+  if (s < 90) return `${Math.round(s)} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  if (s < 129600) return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
+  return `${Math.round(s / 86400)} d`;
+}
+
+export function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString("en-GB");
+}
+
+export function kelvin(value) {
+  return Number.isFinite(value) ? `${fixed(value, Math.abs(value - Math.round(value)) < 0.05 ? 0 : 1)} K` : MISSING;
+}
+
+/** Make an element: tag, class and text or children. */
+export function make(tag, name = "", ...children) {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  element.append(...children);
+  return element;
+}
+
+const SHAPES = { NO_ALARM: "●", MINOR: "▲", MAJOR: "◆", INVALID: "✕" };
+
+/** Severity is a shape as well as a colour. */
+export function shape(severity) {
+  return SHAPES[severity] ?? "●";
+}

@@ -1,0 +1,128 @@
+"""One browser's websocket: what it may say, and how it is sent batches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import cast
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from dashboard.encode import pack
+from dashboard.feed import Spectra
+from dashboard.hub import Hub, Viewer
+from stream.messages import Json, SpectrumReply, SpectrumRequest
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+"""Longest silence towards a browser, s: it shows a broken connection after a few."""
+REQUEST_FIELDS = ("sweep", "y0", "y1", "x0", "x1")
+
+
+class BadRequestError(ValueError):
+    """A browser said something it must not."""
+
+
+class ViewerLink:
+    """Serves one browser until it goes."""
+
+    def __init__(self, socket: WebSocket, hub: Hub, spectra: Spectra, frames_per_s: float) -> None:
+        self._socket = socket
+        self._hub = hub
+        self._spectra = spectra
+        self._pause_s = 1.0 / frames_per_s
+        self._viewer = Viewer()
+        self._asked: Json | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    async def serve(self) -> None:
+        """Accept the websocket, send batches and answer until the browser goes."""
+        await self._socket.accept()
+        self._hub.viewers.add(self._viewer)
+        sender = asyncio.create_task(self._send())
+        try:
+            await self._receive()
+        except BadRequestError as problem:
+            log.warning("a browser was sent away: %s", problem)
+            await self._socket.close(1008, str(problem)[:100])
+        except WebSocketDisconnect:
+            log.debug("a browser left")
+        finally:
+            self._hub.viewers.discard(self._viewer)
+            sender.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
+
+    async def _receive(self) -> None:
+        while True:
+            text = await self._socket.receive_text()
+            try:
+                said = json.loads(text)
+            except ValueError as problem:
+                raise BadRequestError("not JSON") from problem
+            if not isinstance(said, dict):
+                raise BadRequestError("not an object")
+            self._hear(cast(Json, said))
+
+    def _hear(self, said: Json) -> None:
+        match said:
+            case {"ack": int(batch)}:
+                self._viewer.acknowledge(batch)
+            case {"show": list(channels)}:
+                self._viewer.wanted = frozenset(str(name)[:80] for name in cast(list[object], channels)[:200])
+                self._viewer.wake.set()
+            case {"ask": dict(request)}:
+                self._asked = cast(Json, request)
+                if self._asking is None or self._asking.done():
+                    self._asking = asyncio.create_task(self._answer())
+            case _:
+                raise BadRequestError("neither ack, show nor ask")
+
+    async def _answer(self) -> None:
+        # While one spectrum is on its way only the newest further request is kept.
+        while self._asked is not None:
+            asked, self._asked = self._asked, None
+            number = asked.get("id", 0)
+            numbers = [asked.get(name) for name in REQUEST_FIELDS]
+            if not all(type(value) is int and -1 <= value < 65536 for value in numbers):
+                await self._socket.send_bytes(pack({"reply": number, "refused": "the region is not valid"}, {}))
+                continue
+            sweep, y0, y1, x0, x1 = cast(list[int], numbers)
+            run_uid = str(self._hub.header("run").get("run_uid", ""))
+            answer = await self._spectra.ask(SpectrumRequest(run_uid, sweep, y0, y1, x0, x1))
+            await self._socket.send_bytes(_reply(number, answer))
+
+    async def _send(self) -> None:
+        viewer, beat = self._viewer, 0.0
+        while True:
+            try:
+                async with asyncio.timeout(BEAT_S):
+                    await viewer.wake.wait()
+            except TimeoutError:
+                pass  # nothing new for a while: the beat below says that the server is alive
+            viewer.wake.clear()
+            batch = [] if viewer.unacknowledged else self._hub.take(viewer)
+            if not batch and time.monotonic() - beat < BEAT_S:
+                continue
+            said: Json = {"now_s": time.time()}
+            if batch:
+                viewer.batches += 1
+                viewer.unacknowledged = viewer.batches
+                said["batch"] = viewer.batches
+            for data in batch:
+                await self._socket.send_bytes(data)
+            await self._socket.send_text(json.dumps(said))
+            beat = time.monotonic()
+            if batch:
+                await asyncio.sleep(self._pause_s)
+
+
+def _reply(number: object, answer: SpectrumReply | str) -> bytes:
+    if isinstance(answer, str):
+        return pack({"reply": number, "refused": answer}, {})
+    header: Json = {name: getattr(answer, name) for name in ("run_uid", "status", "values", *REQUEST_FIELDS)}
+    arrays = {name: getattr(answer, name) for name in ("frequency_mhz", "signal", "sigma", "model")}
+    return pack({"reply": number, "header": header}, arrays)

@@ -1,0 +1,114 @@
+"""The views of the page, declared. To add a map: publish it as a channel and add one `View` here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from dashboard import colour
+
+PLACES = ("main", "strip", "charts", "side", "film")
+"""Where a view may stand: the large map, the row beneath it, the middle column, the right column, the bottom row."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One panel."""
+
+    key: str
+    """Name of the panel, unique."""
+    kind: str
+    """What draws it: `map`, `spectrum`, `inspect`, `curves`, `decision`, `devices`, `workers`, `events`, `film`."""
+    title: str
+    """Heading."""
+    channel: str
+    """Channel it shows, such as `map/s`; one that ends in `/` stands for all channels with that beginning."""
+    place: str
+    """One of `PLACES`; views of one place stand in the order of their declaration."""
+    waits_for: str
+    """What it says before anything came."""
+    unit: str = ""
+    """Unit of the values; empty for a ratio."""
+    colours: str = ""
+    """Colour table, see `dashboard.colour`."""
+    limits: tuple[float, float] | None = None
+    """Colour limits; None takes the 2nd to 98th percentile of the sample's pixels."""
+    digits: int = 3
+    """Digits after the point where a value is written out."""
+    low_means: str = ""
+    """Words at the lower end of the colour bar."""
+    high_means: str = ""
+    """Words at the upper end of the colour bar."""
+    stale_s: float = 5.0
+    """Age from which the panel is marked stale, s."""
+    stale_when: str = "sweep"
+    """`sweep`: stale only while a sweep runs; `always`; `never` for what is published once."""
+    reads: tuple[str, ...] = ()
+    """Other channels it reads."""
+    weight: float = 1.0
+    """Share of the height (or width) of its place."""
+
+
+VIEWS: tuple[View, ...] = (
+    View(
+        "s", "map", "Magnetic ratio s = B/H", "map/s", "main", "the first sweep at 97 G and its reference",
+        colours="RdBu_r", limits=(0.92, 1.08), digits=4,
+        low_means="field expelled", high_means="field enhanced", reads=("run", "sweep", "curve/s", "plan"),
+    ),
+    View(
+        "sigma_zz", "map", "Normal stress σ_ZZ", "map/sigma_zz", "strip", "a sweep with both doublets resolved",
+        unit="GPa", colours="acton", digits=2, reads=("run", "sweep", "curve/s"),
+    ),
+    View(
+        "tc", "map", "Onset temperature Tc", "map/tc", "strip", "a second temperature of the warming",
+        unit="K", colours="ember", digits=1, stale_when="never", reads=("run", "sweep", "curve/s"),
+    ),
+    View(
+        "frame", "map", "Camera", "frame", "strip", "the first camera frame",
+        unit="counts", colours="grey", digits=0, reads=("run", "camera"),
+    ),
+    View(
+        "mean", "spectrum", "ODMR, mean over the sample", "spectrum/mean", "charts", "the first frames of a sweep",
+        unit="%", reads=("sweep",), weight=0.8,
+    ),
+    View(
+        "inspect", "inspect", "Inspected pixel", "map/s", "charts", "a click on a map: a pixel, or drag a region",
+        unit="%", stale_when="never", reads=("sweep",), weight=0.8,
+    ),
+    View(
+        "curves", "curves", "s(T) at marked points, resistance beneath", "curve/s", "charts",
+        "the first final map", stale_when="never", reads=("transport", "plan", "decision", "sweep"), weight=1.4,
+    ),
+    View(
+        "decision", "decision", "Next temperature", "decision", "side", "the plan's first decision",
+        stale_when="never", reads=("plan",), weight=1.25,
+    ),
+    View(
+        "devices", "devices", "Devices", "device/", "side", "the device monitor",
+        stale_when="always", stale_s=3.0, weight=0.0,
+    ),
+    View(
+        "workers", "workers", "Fitting workers", "workers", "side", "the map builder",
+        stale_when="always", stale_s=3.0, reads=("camera", "sweep"), weight=0.0,
+    ),
+    View("events", "events", "Events and decisions", "events", "side", "the first event", stale_when="never"),
+    View(
+        "film", "film", "Maps so far", "film/", "film", "the first final map",
+        colours="RdBu_r", limits=(0.92, 1.08), stale_when="never", reads=("plan", "decision", "run", "sweep"),
+    ),
+)  # fmt: skip
+
+ALWAYS = ("run", "sweep", "plan", "analysis", "camera", "device/", "decision")
+"""Channels that the header reads, whatever panels are shown."""
+
+
+def page_description() -> dict[str, object]:
+    """Return what the browser needs before any data: views and colour tables, as JSON values."""
+    return {"views": [asdict(view) for view in VIEWS], "always": list(ALWAYS), "colour": colour.palette()}
+
+
+def limits_of(channel: str) -> tuple[float, float] | None:
+    """Return the colour limits of the first view of a channel, None where it has none."""
+    for view in VIEWS:
+        if channel == view.channel or (view.channel.endswith("/") and channel.startswith(view.channel)):
+            return view.limits
+    return None
