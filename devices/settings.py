@@ -45,7 +45,7 @@ class TwinSettings:
     """Transverse stress at which the tilted contrast changes sign, GPa; about 4 makes whole regions unresolvable."""
     linewidth_mhz: float = 10.0
     """FWHM of the [111] lines without power broadening, MHz."""
-    tilted_broadening: float = 1.4
+    tilted_broadening: float = 1.6
     """FWHM of the tilted lines over that of the [111] lines: shear varies through the NV layer."""
     psf_fwhm_um: float = 0.6
     """FWHM of the optical blur, um."""

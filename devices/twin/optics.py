@@ -1,4 +1,4 @@
-"""What the camera sees without microwaves: illumination, fringes, reflection, shadows of leads and ruby, temperature."""
+"""What the camera sees without microwaves: illumination, fringes, reflection, shadows of leads and ruby."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def _strengths(stress: Array, field: Array, d_mhz: float) -> Array:
 
 
 def _full_contrast(truth: Truth, stress: Array, temperature_k: float) -> Array:
-    """(8, y, x) contrast at full saturation: stress along [111] helps, stress across a tilted axis inverts its lines."""
+    """(8, y, x) contrast at full saturation: stress along [111] helps, stress across a tilted axis inverts lines."""
     settings = truth.settings
     dip = float(np.random.default_rng([settings.seed, 8]).uniform(30.0, 55.0))
     collapse = temperature_factor(temperature_k, dip, 0.15)
@@ -152,4 +152,4 @@ def expected_frames(truth: Truth, state: TwinState, frequency_mhz: Array) -> Arr
     frames = frames.reshape(-1, *shape)
     for axis in (1, 2):
         frames = ndimage.gaussian_filter1d(frames, truth.psf_sigma_px, axis=axis, mode="nearest")
-    return np.ascontiguousarray(frames)
+    return np.ascontiguousarray(frames, dtype=np.float32)
