@@ -49,7 +49,7 @@ class ProgressStatus(DeviceStatus):
             watcher(name=self.what, current=current, initial=self._start, target=target, unit=self.unit, precision=3)
 
 
-def run_in_thread(status: ProgressStatus, work: Callable[[ProgressStatus], None]) -> ProgressStatus:
+def run_in_thread(status: ProgressStatus, work: Callable[[ProgressStatus], object]) -> ProgressStatus:
     """Run `work(status)` in a thread with Channel Access; the status ends as the work does."""
 
     def body() -> None:

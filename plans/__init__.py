@@ -1,1 +1,1 @@
-"""What is done, in order: stubs, sweeps, field histories, adaptive temperature and pressure, preconditions."""
+"""What is done, in order: plans and their building blocks, field histories, adaptive temperatures."""

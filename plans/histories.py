@@ -1,0 +1,240 @@
+"""Field histories: zero-field cool and field warming with an adaptive ladder of temperatures.
+
+Flux that entered once reflects the highest temperature since: every sweep of the ladder is approached from below, the
+field is constant from the base temperature on, and it is held when the plan ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky.utils import MsgGenerator
+
+from devices.camera import SweepPlan
+from devices.decision import POLICY_VERSION
+from devices.rig import Rig
+from plans.adaptive import Decision, PointSummary, decide
+from plans.journal import Journal
+from plans.records import inputs_to_json, trim_history
+from plans.run import check_sweep, run, start_metadata
+from plans.settings import RunInfo, ZfcSettings
+from plans.stubs import (
+    light_on,
+    measure_transport,
+    odmr_sweep,
+    ramp_field,
+    record,
+    record_state,
+    require_field_below,
+    require_sample_above,
+    settle_temperature,
+    shutter_closed,
+    wait_analysis,
+)
+from stream.messages import AnalysisReport, FieldHistory, Severity, SweepRole
+
+PHASES = (
+    ("reference", "Opening reference"),
+    ("field-off", "Field off"),
+    ("cool", "Zero-field cool"),
+    ("field-on", "Field on"),
+    ("warming", "Field warming"),
+    ("closing", "Closing reference"),
+)
+"""Phases of `zfc_field_warming`: key, label."""
+
+
+def zfc_field_warming(
+    rig: Rig, settings: ZfcSettings, info: RunInfo | None = None, *, md: dict[str, Any] | None = None
+) -> MsgGenerator[str]:
+    """Run the whole history: opening reference, zero-field cool, field on, adaptive warming, closing reference.
+
+    Parameters
+    ----------
+    rig
+        The connected rig; needs camera, cryostat and magnet. Transport is read at each point where it is there.
+    settings
+        Field, temperatures, sweep and limits of the ladder.
+    info
+        What the run is about.
+    md
+        Further metadata for the start document.
+
+    Returns
+    -------
+    str
+        The run's uid.
+
+    Raises
+    ------
+    DeviceError, LimitError
+        Before anything moves, where the rig cannot do it.
+    PreconditionError
+        Where the sample is too cold or the field not off for a zero-field cool.
+    """
+    about = info or RunInfo()
+    _check(rig, settings)
+    protocol = {"field_history": str(FieldHistory.ZFC_FW), "policy": POLICY_VERSION}
+    metadata = start_metadata(rig, "zfc_field_warming", settings, about, {**protocol, **(md or {})})
+
+    def body(run_uid: str) -> MsgGenerator[None]:
+        yield from _Warming(rig, settings, about, run_uid, Journal(rig, run_uid, PHASES, 20)).steps()
+
+    return (yield from run(rig, body, about, metadata))
+
+
+def _check(rig: Rig, settings: ZfcSettings) -> None:
+    """Refuse before anything moves."""
+    rig.require("cryostat", "magnet", "camera", "analysis")
+    check_sweep(rig, settings.sweep)
+    if rig.cryostat is not None:
+        rig.cryostat.check_value(settings.base_temperature_k)
+        rig.cryostat.check_value(settings.limits.top_k)
+    if rig.magnet is not None:
+        rig.magnet.check_value(0.0)
+        rig.magnet.check_value(settings.field_gauss)
+
+
+def summary_of(report: AnalysisReport, valid: bool, set_point_k: float, temperature_k: float) -> PointSummary:
+    """Return what the policy needs of a report; arrays and numbers only where they may be used."""
+    if not valid:
+        return PointSummary(
+            set_point_k, temperature_k, valid=False, reason=report.reason or "the analysis is not valid"
+        )
+    return PointSummary(
+        set_point_k,
+        temperature_k,
+        valid=True,
+        open_fraction=float(report.open_fraction),
+        tc_sigma_median_k=float(report.tc_sigma_median_k),
+        fraction_changed=float(report.fraction_changed),
+        candidate_temperature_k=tuple(float(value) for value in report.candidate_temperature_k),
+        tc_density_per_k=tuple(float(value) for value in report.tc_density_per_k),
+    )
+
+
+@dataclass
+class _Warming:
+    """The steps of one zero-field cool and field warming."""
+
+    rig: Rig
+    settings: ZfcSettings
+    info: RunInfo
+    run_uid: str
+    journal: Journal
+
+    def steps(self) -> MsgGenerator[None]:
+        """Everything, in order."""
+        yield from self._opening_reference()
+        yield from self._cool_in_zero_field()
+        yield from self.journal.phase("warming", FieldHistory.ZFC_FW)
+        yield from light_on(self.rig, self.settings.sweep)
+        yield from self._ladder()
+        yield from self.journal.phase("", FieldHistory.ZFC_FW)
+
+    def _opening_reference(self) -> MsgGenerator[None]:
+        """Stress and reference of s in the normal state, at the field of the warming."""
+        top = self.settings.limits.top_k
+        yield from self.journal.phase("reference", FieldHistory.NORMAL_STATE)
+        yield from light_on(self.rig, self.settings.sweep)
+        yield from settle_temperature(self.rig, top)
+        yield from require_sample_above(self.rig, self._normal_above_k, "the opening reference")
+        yield from ramp_field(self.rig, self.settings.field_gauss)
+        yield from self._point(SweepRole.OPENING_REFERENCE, FieldHistory.NORMAL_STATE)
+
+    def _cool_in_zero_field(self) -> MsgGenerator[None]:
+        """Field off in the normal state, down to the base, field on."""
+        why, limit = "a zero-field cool", self.settings.remanence_gauss
+        yield from self.journal.phase("field-off", FieldHistory.NORMAL_STATE)
+        yield from ramp_field(self.rig, 0.0)
+        yield from require_field_below(self.rig, limit, why)
+        yield from require_sample_above(self.rig, self._normal_above_k, why)
+        yield from self.journal.phase("cool", FieldHistory.ZFC_FW)
+        yield from shutter_closed(self.rig)
+        yield from settle_temperature(self.rig, self.settings.base_temperature_k)
+        yield from require_field_below(self.rig, limit, f"{why} that has ended")
+        yield from self.journal.phase("field-on", FieldHistory.ZFC_FW)
+        yield from ramp_field(self.rig, self.settings.field_gauss)
+
+    def _ladder(self) -> MsgGenerator[None]:
+        """Sweeps from the base to the top, each set point decided on the maps before it."""
+        history: list[PointSummary] = []
+        set_point = self.settings.base_temperature_k
+        while True:
+            closing = set_point >= self.settings.limits.top_k
+            role = SweepRole.CLOSING_REFERENCE if closing else SweepRole.WARMING
+            if closing:
+                yield from self.journal.phase("closing", FieldHistory.ZFC_FW)
+            yield from settle_temperature(self.rig, set_point, from_below=True)
+            yield from self._flag_overshoot(set_point)
+            temperature_k = yield from self._point(role, FieldHistory.ZFC_FW)
+            history.append(self._summary(set_point, temperature_k))
+            decision = yield from self._decide(history)
+            if decision.next_temperature_k is None:
+                return
+            set_point = decision.next_temperature_k
+
+    def _point(self, role: SweepRole, history: FieldHistory) -> MsgGenerator[float]:
+        """R, sweep, analysis, records; returns the sample's temperature, K."""
+        cryostat: Any = self.rig.cryostat
+        sweep_settings = self.settings.sweep
+        resistance = yield from measure_transport(self.rig)
+        load = yield from self._load_index()
+        plan = SweepPlan(role, sweep_settings.frequency_mhz, sweep_settings.passes, load, history)
+        sweep = yield from odmr_sweep(self.rig, plan, sweep_settings)
+        temperature = float((yield from bps.rd(cryostat.sample_k)))
+        yield from record_state(self.rig)
+        yield from self.journal.point(temperature, resistance)
+        yield from wait_analysis(self.rig, self.run_uid, sweep, sweep_settings.analysis_timeout_s)
+        return temperature
+
+    def _decide(self, history: list[PointSummary]) -> MsgGenerator[Decision]:
+        """Decide, and record the decision with its inputs."""
+        recorder: Any = self.rig.decision
+        rows = trim_history(history)
+        decision = decide(rows, self.settings.limits)
+        following = decision.next_temperature_k
+        scores = {"candidate_temperature_k": decision.candidate_temperature_k, "gain": decision.gain}
+        values = {
+            "next_temperature_k": rows[-1].set_point_k if following is None else following,
+            "finished": int(following is None),
+            "step_k": decision.step_k,
+            "fallback": int(decision.fallback),
+            "reason": decision.reason,
+            "sweep": len(history),
+            "points_planned": len(decision.path_k),
+            "path_json": json.dumps(decision.path_k),
+            "scores_json": json.dumps(scores),
+            "inputs_json": inputs_to_json(rows, self.settings.limits),
+        }
+        yield from bps.abs_set(recorder, values, wait=True)
+        yield from record("decision", recorder)
+        yield from self.journal.decision(len(history), decision)
+        return decision
+
+    def _summary(self, set_point_k: float, temperature_k: float) -> PointSummary:
+        analysis: Any = self.rig.analysis
+        return summary_of(analysis.report, bool(analysis.valid.get()), set_point_k, temperature_k)
+
+    def _flag_overshoot(self, set_point_k: float) -> MsgGenerator[None]:
+        """Tell people where the sample overshot: s then reflects the highest temperature, not the present one."""
+        cryostat: Any = self.rig.cryostat
+        overshoot = float((yield from bps.rd(cryostat.overshoot_k)))
+        if overshoot > self.settings.overshoot_k and set_point_k > self.settings.base_temperature_k:
+            text = (
+                f"sample overshot {set_point_k:.4g} K by {overshoot:.2g} K: the point reflects the higher temperature"
+            )
+            self.rig.announcer.event(Severity.MINOR, text)
+
+    def _load_index(self) -> MsgGenerator[int]:
+        membrane: Any = self.rig.pressure
+        if membrane is None:
+            return self.info.load_index
+        return int((yield from bps.rd(membrane.load_index)))
+
+    @property
+    def _normal_above_k(self) -> float:
+        return self.settings.tc_max_k + self.settings.margin_k

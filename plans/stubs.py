@@ -1,0 +1,159 @@
+"""Building blocks: settle, ramp, measure, sweep, wait for the analysis. All pausable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky.utils import MsgGenerator, short_uid
+
+from devices.analysis import Expectation
+from devices.camera import SweepPlan
+from devices.rig import Rig
+from plans.settings import PreconditionError, SweepSettings
+
+FRAMES = "frames"
+"""Name of the stream of external frames."""
+
+
+def settle_temperature(rig: Rig, temperature_k: float, *, from_below: bool = False) -> MsgGenerator[None]:
+    """Go to a set point and wait until stage and sample have come to rest.
+
+    Parameters
+    ----------
+    from_below
+        Refuse to go down: trapped flux remembers the highest temperature.
+
+    Raises
+    ------
+    PreconditionError
+        Where `from_below` and the stage is above the set point.
+    """
+    cryostat: Any = rig.cryostat
+    if from_below:
+        stage = float((yield from bps.rd(cryostat.stage_k)))
+        tolerance = cryostat.settings.tolerance_k
+        if stage > temperature_k + tolerance:
+            raise PreconditionError(f"{temperature_k:g} K would be approached from above (stage at {stage:.4g} K)")
+    yield from bps.mv(cryostat, temperature_k)
+    yield from bps.checkpoint()
+
+
+def ramp_field(rig: Rig, field_gauss: float) -> MsgGenerator[None]:
+    """Ramp the field along the culet normal and wait until it stands, G."""
+    yield from bps.mv(rig.magnet, field_gauss)
+    yield from bps.checkpoint()
+
+
+def require_field_below(rig: Rig, limit_gauss: float, why: str) -> MsgGenerator[None]:
+    """Refuse to go on where the field is not off.
+
+    Raises
+    ------
+    PreconditionError
+        Naming the field, the limit and what needs it.
+    """
+    magnet: Any = rig.magnet
+    field = float((yield from bps.rd(magnet.field_z_gauss_rbv)))
+    if abs(field) >= limit_gauss:
+        raise PreconditionError(f"{why} needs |H| below {limit_gauss:g} G; it is {field:.3g} G")
+
+
+def require_sample_above(rig: Rig, limit_k: float, why: str) -> MsgGenerator[None]:
+    """Refuse to go on where the sample is too cold.
+
+    Raises
+    ------
+    PreconditionError
+        Naming the temperature, the limit and what needs it.
+    """
+    cryostat: Any = rig.cryostat
+    sample = float((yield from bps.rd(cryostat.sample_k)))
+    if sample < limit_k:
+        raise PreconditionError(f"{why} must start above {limit_k:g} K; the sample is at {sample:.4g} K")
+
+
+def light_on(rig: Rig, settings: SweepSettings) -> MsgGenerator[None]:
+    """Set the powers and open the shutter; the microwave stays off."""
+    laser: Any = rig.laser
+    if rig.microwave is not None and settings.microwave_power_dbm is not None:
+        yield from bps.mv(rig.microwave, settings.microwave_power_dbm)
+    if laser is not None:
+        if settings.laser_power_mw is not None:
+            yield from bps.mv(laser, settings.laser_power_mw)
+        yield from bps.mv(laser.shutter, 1)
+    yield from bps.checkpoint()
+
+
+def shutter_closed(rig: Rig) -> MsgGenerator[None]:
+    """Close the shutter."""
+    laser: Any = rig.laser
+    if laser is not None:
+        yield from bps.mv(laser.shutter, 0)
+        yield from bps.checkpoint()
+
+
+def measure_transport(rig: Rig) -> MsgGenerator[float | None]:
+    """Measure the resistance once, ohm; None where the rig has no transport meter."""
+    meter: Any = rig.transport
+    if meter is None:
+        return None
+    yield from bps.trigger(meter, wait=True)
+    resistance = float((yield from bps.rd(meter.resistance_ohm)))
+    yield from bps.checkpoint()
+    return resistance
+
+
+def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerator[int]:
+    """Take one sweep with the microwave on, and return its number.
+
+    A pause lets the running sweep end; its frames are collected after the resume. A rewind before the start arms anew.
+    """
+    camera: Any = rig.camera
+    source: Any = rig.microwave
+    group = short_uid("arm")
+    yield from bps.checkpoint()
+    if source is not None:
+        yield from bps.prepare(source, plan.frequency_mhz, group=group)
+        yield from bps.abs_set(source.enable, 1, group=group)
+    yield from bps.prepare(camera, plan, group=group)
+    yield from bps.wait(group=group)
+    yield from bps.checkpoint()
+    yield from bps.kickoff(camera, wait=True)
+    yield from bps.checkpoint()
+    if camera.start.frames_path:
+        yield from bps.collect_while_completing(
+            [camera], [camera], flush_period=settings.collect_every_s, stream_name=FRAMES
+        )
+    else:
+        yield from bps.complete(camera, wait=True)
+    yield from bps.checkpoint()
+    if source is not None:
+        yield from bps.mv(source.enable, 0)
+    yield from bps.checkpoint()
+    return int((yield from bps.rd(camera.sweep)))
+
+
+def wait_analysis(rig: Rig, run_uid: str, sweep: int, timeout_s: float) -> MsgGenerator[None]:
+    """Wait for the final report of a sweep (or for the time to be up) and record it in the stream `analysis`."""
+    analysis: Any = rig.analysis
+    yield from bps.prepare(analysis, Expectation(run_uid, sweep, timeout_s), wait=True)
+    yield from bps.trigger(analysis, wait=True)
+    yield from record("analysis", analysis)
+
+
+def record(stream: str, *devices: Any) -> MsgGenerator[None]:
+    """Read devices into one event of a stream."""
+    yield from bps.create(stream)
+    for device in devices:
+        yield from bps.read(device)
+    yield from bps.save()
+    yield from bps.checkpoint()
+
+
+def record_state(rig: Rig) -> MsgGenerator[None]:
+    """Record where everything is, in the stream `primary`: one event per sweep."""
+    camera: Any = rig.camera
+    instruments = [getattr(rig, key) for key in ("cryostat", "magnet", "transport", "microwave", "laser", "pressure")]
+    present = [device for device in instruments if device is not None]
+    yield from record("primary", *present, camera.sweep, camera.frames_sent)
