@@ -28,6 +28,8 @@ class FieldRatioMap:
     """(y, x) field ratio; NaN where `status` is not OK."""
     sigma_s: Plane
     """(y, x) its standard deviation, from the fits of the sweep and of the reference."""
+    sigma_s_reference: Plane
+    """(y, x) the part of `sigma_s` that comes from the reference: common to all sweeps with that reference."""
     status: Codes
     """(y, x) why a pixel has no s."""
     off_sample_ratio: float
@@ -54,12 +56,13 @@ def field_ratio(sweep: Doublet, reference: Doublet, regions: Regions) -> FieldRa
     """
     status = ratio_status(sweep.status, reference.status, regions)
     usable = status == StatusCode.OK
-    ratio, relative = _ratio(sweep, reference, usable)
+    ratio, own, common = _ratio(sweep, reference, usable)
     divisor, error, name = _off_sample_median(ratio, usable & regions.off_sample, regions.off_sample_name)
     s = np.where(usable, ratio / divisor, np.nan)
     return FieldRatioMap(
         s=s.astype(np.float32),
-        sigma_s=(np.abs(s) * relative).astype(np.float32),
+        sigma_s=(np.abs(s) * np.sqrt(own * own + common * common)).astype(np.float32),
+        sigma_s_reference=(np.abs(s) * common).astype(np.float32),
         status=status,
         off_sample_ratio=divisor,
         off_sample_sigma=error,
@@ -77,16 +80,17 @@ def ratio_status(sweep: Codes, reference: Codes, regions: Regions) -> Codes:
 
 def _ratio(
     sweep: Doublet, reference: Doublet, usable: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return E/E_ref and its relative standard deviation, (y, x) f8; NaN where not usable."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return E/E_ref and the relative standard deviations of E and of E_ref, (y, x) f8; NaN where not usable."""
 
     def pick(values: Plane) -> NDArray[np.float64]:
         return np.where(usable, values.astype(np.float64), np.nan)
 
     measured, expected = pick(sweep.half_splitting_mhz), pick(reference.half_splitting_mhz)
-    relative_sweep = pick(sweep.half_splitting_sigma_mhz) / measured
-    relative_reference = pick(reference.half_splitting_sigma_mhz) / expected
-    return measured / expected, np.sqrt(relative_sweep * relative_sweep + relative_reference * relative_reference)
+    with np.errstate(divide="ignore", invalid="ignore"):  # two lines of exactly one centre
+        own = pick(sweep.half_splitting_sigma_mhz) / measured
+        common = pick(reference.half_splitting_sigma_mhz) / expected
+        return measured / expected, own, common
 
 
 def _off_sample_median(ratio: NDArray[np.float64], chosen: NDArray[np.bool_], name: str) -> tuple[float, float, str]:

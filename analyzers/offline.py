@@ -180,7 +180,9 @@ def save(run: OfflineRun, data_dir: str | Path) -> list[Path]:
         Where the data folder holds other maps of the same version.
     """
     store = MapStore(data_dir)
-    return [store.save_sweep(run.maps, maps) for _, maps in sorted(run.maps.finals.items())]
+    paths = [store.save_sweep(run.maps, maps) for _, maps in sorted(run.maps.finals.items())]
+    products = store.save_products(run.maps)
+    return paths if products is None else [*paths, products]
 
 
 def single_maps(run: OfflineRun) -> SweepMaps:

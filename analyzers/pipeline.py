@@ -28,6 +28,7 @@ MAP_UNITS: dict[str, str] = {
     **UNITS,
     "s": "1",
     "sigma_s": "1",
+    "sigma_s_reference": "1",
     "s_status": "code",
     "sigma_zz_gpa": "GPa",
     "sigma_zz_sigma_gpa": "GPa",
@@ -41,6 +42,7 @@ MAP_DESCRIPTIONS: dict[str, str] = {
     **DESCRIPTIONS,
     "s": "field ratio B/H: half splitting over the reference's, over its median far off the sample (y, x)",
     "sigma_s": "standard deviation of s from both fits, without what is common to all pixels (y, x)",
+    "sigma_s_reference": "the part of sigma_s that comes from the reference: the same error in every sweep (y, x)",
     "s_status": "why a pixel has no s (y, x)",
     "sigma_zz_gpa": "normal stress along [111], compression positive; two doublets, field corrected (y, x)",
     "sigma_zz_sigma_gpa": "standard deviation of sigma_zz_gpa, without the common systematics (y, x)",
@@ -75,6 +77,7 @@ class SweepMaps:
         planes = self.fit.to_planes()
         if self.ratio is not None:
             planes |= {"s": self.ratio.s, "sigma_s": self.ratio.sigma_s, "s_status": self.ratio.status}
+            planes["sigma_s_reference"] = self.ratio.sigma_s_reference
         if self.stress is not None:
             planes |= _stress_planes(self.stress)
         return planes

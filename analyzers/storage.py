@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps, SweepMaps
+from analyzers.products import PRODUCT_DESCRIPTIONS, PRODUCT_UNITS, make_products
 from analyzers.sweep_files import sweep_name
 from stream.maps_file import write_maps
 from stream.messages import Json
@@ -54,18 +51,14 @@ class MapStore:
         self._announce(run, sweep_name(maps.start.sweep), path, attributes)
         return path
 
-    def save_products(
-        self,
-        run: RunMaps,
-        planes: Mapping[str, NDArray[np.generic]],
-        units: Mapping[str, str],
-        descriptions: Mapping[str, str],
-        attributes: Json,
-    ) -> Path:
-        """Write what the whole run says, and name this version the latest; raises as `save_sweep`."""
+    def save_products(self, run: RunMaps) -> Path | None:
+        """Write what the whole run says; None where there is nothing beyond single maps. Raises as `save_sweep`."""
+        products = make_products(run)
+        if products is None:
+            return None
         path = self._path(run, "products")
-        write_maps(path, planes, units, descriptions, attributes)
-        self._announce(run, "products", path, attributes)
+        write_maps(path, products.planes, PRODUCT_UNITS, PRODUCT_DESCRIPTIONS, products.attributes)
+        self._announce(run, "products", path, products.attributes)
         return path
 
     def finish(self, run: RunMaps) -> None:

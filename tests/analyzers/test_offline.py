@@ -75,7 +75,7 @@ def test_a_sweep_that_lacks_a_frame_has_no_maps_and_is_counted(tmp_path):
 
 def test_saved_maps_are_read_back_and_never_overwritten(fitted, frames, tmp_path):
     paths = save(fitted, tmp_path)
-    assert [path.name for path in paths] == ["sweep_0000.h5", "sweep_0001.h5", "sweep_0002.h5"]
+    assert [path.name for path in paths] == ["sweep_0000.h5", "sweep_0001.h5", "sweep_0002.h5", "products.h5"]
     planes, attributes = read_maps(paths[1])
     assert compare_planes(planes, fitted.maps.finals[1].planes()) == ""
     assert attributes["temperature_k"] == 20.0
