@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analyzers.assembly import SweepAssembly
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.spectrum import FittedSpectrum
+from analyzers.status import StatusCode
 from stream.messages import AnalysisReport, Json, SweepStart
 
 FILM_EDGE_PX = 64
@@ -212,5 +213,5 @@ def _about(sweep: SweepStart, revision: int, final: bool) -> Json:
 def _map(
     name: str, about: Json, unit: str, value: NDArray[np.floating], status: NDArray[np.uint8], reference: str
 ) -> Channel:
-    header: Json = {**about, "unit": unit, "reference": reference}
+    header: Json = {**about, "unit": unit, "reference": reference, "status_names": [code.name for code in StatusCode]}
     return Channel(f"map/{name}", header, {"value": value.astype(np.float32), "status": status})
