@@ -34,8 +34,8 @@ class OnsetSettings:
     """Standard deviation of the spread of Tc inside one pixel, K."""
     amplitude_sigma: float = 0.1
     """Standard deviation of the amplitude's prior, either sign; wider than any s - 1 seen."""
-    exponents: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
-    """Exponents that are summed over, equally likely."""
+    exponents: tuple[float, ...] = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0)
+    """Exponents that are summed over, equally likely: dense enough not to shift Tc by 0.5 K where s is precise."""
     below_first_k: float = 10.0
     """How far the Tc grid reaches below the first temperature, K."""
     tc_flat_k: float = 100.0
@@ -132,6 +132,12 @@ def response_table(temperature_k: ArrayLike, grid_k: ArrayLike, exponents: Array
     return table
 
 
+def _first_response(table: Array) -> NDArray[np.int64]:
+    """Return (t,) the first index of Tc with any response; the grid's size where there is none."""
+    silent = (table <= 0.0).all(axis=1)
+    return np.count_nonzero(silent, axis=1).astype(np.int64)
+
+
 def _log_prior(grid_k: Array, settings: OnsetSettings) -> Array:
     return -np.maximum(0.0, grid_k - settings.tc_flat_k) / 10.0
 
@@ -168,7 +174,7 @@ def estimate_onset(
         raise ValueError(f"s has shape {values.shape}; expected one map for each of {temperature.size} temperatures")
     shape = values.shape[1:]
     grid = tc_grid_k(float(temperature.min()), chosen)
-    table = response_table(temperature, grid, chosen.exponents, chosen.rounding_k).reshape(temperature.size, -1)
+    table = response_table(temperature, grid, chosen.exponents, chosen.rounding_k)
     count = int(np.prod(shape))
     planes = np.empty((8, count))
     posterior = np.empty((count, grid.size), dtype=np.float32)
@@ -179,6 +185,7 @@ def estimate_onset(
         ),
         np.ascontiguousarray(np.broadcast_to(reference_sigma, shape), dtype=np.float64).reshape(count),
         table,
+        _first_response(table),
         np.array(chosen.exponents),
         grid,
         _log_prior(grid, chosen),

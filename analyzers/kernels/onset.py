@@ -12,10 +12,13 @@ Array = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(s: Array, sigma: Array, table: Array, sums: Array, reference: float) -> tuple[float, float, float, int]:
-    """Fill `sums` (3, m) with sum w g, w g^2, w g y over the temperatures; return sum w, w y, w y^2 and the count.
+def _accumulate(
+    s: Array, sigma: Array, table: Array, first: NDArray[np.int64], sums: Array, reference: float
+) -> tuple[float, float, float, int]:
+    """Fill `sums` (3, e, k) with sum w g, w g^2, w g y over the temperatures; return sum w, w y, w y^2 and the count.
 
-    y = s - 1; `reference` is the part of sigma that all temperatures share, taken off each.
+    y = s - 1; `reference` is the part of sigma that all temperatures share, taken off each; `first` (t,) is the
+    first Tc of the grid with any response at the temperature.
     """
     sums[:] = 0.0
     total, total_y, total_yy, count = 0.0, 0.0, 0.0, 0
@@ -31,33 +34,52 @@ def _accumulate(s: Array, sigma: Array, table: Array, sums: Array, reference: fl
         total_y += weight * y
         total_yy += weight * y * y
         count += 1
-        row = table[i]
-        for j in range(row.size):
-            part = weight * row[j]
-            sums[0, j] += part
-            sums[1, j] += part * row[j]
-            sums[2, j] += part * y
+        for e in range(table.shape[1]):
+            row = table[i, e]
+            for k in range(first[i], row.size):
+                part = weight * row[k]
+                sums[0, e, k] += part
+                sums[1, e, k] += part * row[k]
+                sums[2, e, k] += part * y
     return total, total_y, total_yy, count
 
 
 @njit(cache=True, nogil=True)
-def _evidence(
-    sums: Array, total: float, total_y: float, reference: float, prior_amplitude: float, prior: Array, logs: Array
-) -> int:
-    """Fill `logs` (m,) with the log evidence of every (exponent, Tc) against no onset at all; return the best index."""
-    shared = 0.0
-    if reference > 0.0:
-        shared = 1.0 / (total + 1.0 / (reference * reference))
-    precision = 1.0 / (prior_amplitude * prior_amplitude)
-    grid = prior.size
-    best = 0
-    for j in range(logs.size):
-        gg = sums[1, j] - sums[0, j] * sums[0, j] * shared
-        gy = sums[2, j] - sums[0, j] * total_y * shared
-        logs[j] = 0.5 * gy * gy / (gg + precision) - 0.5 * math.log1p(gg / precision) + prior[j % grid]
-        if logs[j] > logs[best]:
-            best = j
-    return best
+def _weigh(sums: Array, shared: float, total_y: float, precision: float, prior: Array, gain: Array) -> tuple[int, int]:
+    """Take the offset off `sums` in place and fill `gain` (e, k): half the chi2 won plus log prior; return the best.
+
+    Afterwards sums[1] is the information on the amplitude and sums[2] that times the amplitude, prior included.
+    """
+    best_e, best_k = 0, 0
+    for e in range(gain.shape[0]):
+        for k in range(gain.shape[1]):
+            gg = sums[1, e, k] - sums[0, e, k] * sums[0, e, k] * shared + precision
+            gy = sums[2, e, k] - sums[0, e, k] * total_y * shared
+            sums[1, e, k] = gg
+            sums[2, e, k] = gy
+            gain[e, k] = 0.5 * gy * gy / gg + prior[k]
+            if gain[e, k] > gain[best_e, best_k]:
+                best_e, best_k = e, k
+    return best_e, best_k
+
+
+@njit(cache=True, nogil=True)
+def _normalised(
+    information: Array, gain: Array, best: float, precision: float, exponents: Array, density: Array
+) -> float:
+    """Fill `density` (k,) with the posterior of Tc, amplitude integrated, exponents summed; return mean n."""
+    density[:] = 0.0
+    norm, exponent = 0.0, 0.0
+    for e in range(gain.shape[0]):
+        for k in range(gain.shape[1]):
+            if gain[e, k] > best - 40.0:
+                chance = math.exp(gain[e, k] - best) * math.sqrt(precision / information[e, k])
+                density[k] += chance
+                norm += chance
+                exponent += chance * exponents[e]
+    for k in range(density.size):
+        density[k] /= norm
+    return exponent / norm
 
 
 @njit(cache=True, nogil=True)
@@ -78,6 +100,7 @@ def onset_posteriors(
     sigma: Array,
     reference: Array,
     table: Array,
+    first: NDArray[np.int64],
     exponents: Array,
     grid: Array,
     prior: Array,
@@ -95,7 +118,9 @@ def onset_posteriors(
     reference
         (n,) part of sigma that all temperatures of a pixel share (noise of its reference), 0 where none.
     table
-        (t, e k) response of unit amplitude for every (exponent, Tc), Tc running fastest.
+        (t, e, k) response of unit amplitude for every exponent and Tc.
+    first
+        (t,) index of the first Tc with any response at the temperature.
     exponents, grid, prior
         (e,) exponents, (k,) Tc in K, (k,) log prior of Tc.
     prior_amplitude
@@ -108,40 +133,31 @@ def onset_posteriors(
     posterior
         (n, k) probability of each Tc given that there is an onset.
     """
-    grid_size = grid.size
-    sums = np.empty((3, table.shape[1]))
-    logs = np.empty(table.shape[1])
-    density = np.empty(grid_size)
+    sums = np.empty((3, exponents.size, grid.size))
+    gain = np.empty((exponents.size, grid.size))
+    density = np.empty(grid.size)
     precision = 1.0 / (prior_amplitude * prior_amplitude)
     for pixel in range(s.shape[0]):
         planes[:, pixel] = math.nan
         posterior[pixel] = 0.0
-        shift = reference[pixel] if math.isfinite(reference[pixel]) else 0.0
-        total, total_y, total_yy, count = _accumulate(s[pixel], sigma[pixel], table, sums, shift)
+        offset = reference[pixel] if math.isfinite(reference[pixel]) else 0.0
+        total, total_y, total_yy, count = _accumulate(s[pixel], sigma[pixel], table, first, sums, offset)
         if count == 0:
             continue
-        best = _evidence(sums, total, total_y, shift, prior_amplitude, prior, logs)
-        density[:] = 0.0
-        norm, exponent = 0.0, 0.0
-        for j in range(logs.size):
-            chance = math.exp(logs[j] - logs[best])
-            density[j % grid_size] += chance
-            norm += chance
-            exponent += chance * exponents[j // grid_size]
+        shared = 1.0 / (total + 1.0 / (offset * offset)) if offset > 0.0 else 0.0
+        e, k = _weigh(sums, shared, total_y, precision, prior, gain)
+        gg, gy = sums[1, e, k], sums[2, e, k]
+        mean_exponent = _normalised(sums[1], gain, gain[e, k], precision, exponents, density)
         above = 0.0
-        for k in range(grid_size):
-            density[k] /= norm
-            posterior[pixel, k] = density[k]
-            if grid[k] > last_k:
-                above += density[k]
-        shared = 1.0 / (total + 1.0 / (shift * shift)) if shift > 0.0 else 0.0
-        gg = sums[1, best] - sums[0, best] * sums[0, best] * shared + precision
-        gy = sums[2, best] - sums[0, best] * total_y * shared
+        for j in range(grid.size):
+            posterior[pixel, j] = density[j]
+            if grid[j] > last_k:
+                above += density[j]
         planes[0, pixel] = _quantile(density, grid, 0.5)
         planes[1, pixel] = 0.5 * (_quantile(density, grid, 0.84) - _quantile(density, grid, 0.16))
         planes[2, pixel] = gy / gg
         planes[3, pixel] = 1.0 / math.sqrt(gg)
-        planes[4, pixel] = exponent / norm
+        planes[4, pixel] = mean_exponent
         planes[5, pixel] = abs(gy) / math.sqrt(gg)
         planes[6, pixel] = above
         planes[7, pixel] = (total_yy - total_y * total_y * shared - gy * gy / gg) / count
