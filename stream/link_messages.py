@@ -292,3 +292,19 @@ class StateBeat:
     """Epoch of the publisher."""
     sequence: int
     """Number of the last update."""
+
+
+@dataclass(frozen=True)
+class LeaseReturn:
+    """A worker gives a band back: its cube cannot be trusted."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    y0: int
+    """First camera row of the band."""
+    lease: int
+    """Lease of the worker."""
+    reason: str
+    """Why, for people."""

@@ -2,99 +2,273 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 
 import numpy as np
+import zmq
 from numpy.typing import NDArray
 
+from stream.codec import CodecError, decode, encode
+from stream.link_messages import SnapshotEnd, SnapshotRequest, StateBeat
 from stream.messages import Json, Severity, StateUpdate
 from stream.settings import StreamSettings
+from stream.sockets import receive, send
+from stream.state_server import StateServer, connect_asks, connect_deltas
 
 SOURCES = ("builder", "camera", "monitor", "session")
+"""Who publishes."""
+EVENTS = 200
+"""Lines that the channel `events` keeps."""
+ASK_AGAIN_S = 0.5
+"""Patience with a snapshot before it is asked for again, s."""
 NO_ARRAYS: Mapping[str, NDArray[np.generic]] = MappingProxyType({})
+"""For channels without arrays."""
 
 
 class StatePublisher:
-    """Publishes channels from any thread; a thread of its own serves sockets, snapshots and questions."""
+    """Publishes channels from any thread; a thread of its own serves sockets, snapshots and questions.
+
+    Parameters
+    ----------
+    settings
+        Where the sockets are.
+    source
+        `builder`, `camera`, `monitor` or `session`; one process each.
+    """
 
     def __init__(self, settings: StreamSettings, source: str) -> None:
-        raise NotImplementedError
+        self._events: deque[Json] = deque(maxlen=EVENTS)
+        self._source = source
+        self._server = StateServer(settings, source)
+        self._server.start()
+
+    @property
+    def epoch(self) -> str:
+        """Changes when the publisher restarts."""
+        return self._server.epoch
 
     def publish(self, channel: str, header: Json, arrays: Mapping[str, NDArray[np.generic]] = NO_ARRAYS) -> None:
-        """Make this the newest value of the channel."""
-        raise NotImplementedError
+        """Make this the newest value of the channel.
+
+        Raises
+        ------
+        CodecError
+            Where the header is not plain JSON or an array's dtype does not travel.
+        """
+        self._server.put(StateUpdate(self._source, "", 0, channel, time.time(), header, arrays))
 
     def event(self, severity: Severity | str, text: str) -> None:
         """Add a line to the channel `events` (its last 200 are kept)."""
-        raise NotImplementedError
+        line: Json = {"time_s": time.time(), "severity": str(severity), "source": self._source, "text": text}
+        self._events.append(line)
+        self.publish("events", {"events": list(self._events)})
 
     def forget(self, prefix: str) -> None:
-        """Drop the channels whose names begin with `prefix` from the snapshot."""
-        raise NotImplementedError
+        """Drop the channels whose names begin with `prefix` from the snapshot and from subscribers' `latest`."""
+        self._server.drop(prefix)
 
     def requests(self) -> list[tuple[bytes, object]]:
         """Return the questions (token, message) since the last call; each wants one `reply`."""
-        raise NotImplementedError
+        questions = self._server.questions
+        return [questions.popleft() for _ in range(len(questions))]
 
     def reply(self, token: bytes, message: object) -> None:
-        """Answer a question."""
-        raise NotImplementedError
+        """Answer a question; an asker that is gone is no error."""
+        self._server.answer(token, message)
 
     def close(self) -> None:
         """Close the sockets."""
+        self._server.finish()
 
     def __enter__(self) -> StatePublisher:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
-class StateSubscriber:
-    """The newest update of every channel of some sources; used from one thread."""
+class _Feed:
+    """One source as a subscriber sees it: a snapshot first, then deltas without gaps, or a snapshot again."""
 
-    latest: dict[tuple[str, str], StateUpdate]
-    """(source, channel) -> newest update."""
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], settings: StreamSettings, source: str) -> None:
+        self.source = source
+        self.deltas = connect_deltas(context, settings, source)
+        self.asks = connect_asks(context, settings, source)
+        self.latest: dict[str, StateUpdate] = {}
+        self.malformed = 0
+        self._epoch = ""
+        self._sequence = 0
+        self._synced = False
+        self._pending: dict[str, StateUpdate] = {}
+        self._held: list[StateUpdate] = []
+        self._ask_at = 0.0
+        self._number = b""
+
+    def advance(self) -> list[StateUpdate]:
+        """Take what waits on both sockets; returns what is new."""
+        new = self._take_snapshot() + self._take_deltas()
+        if not self._synced and time.monotonic() >= self._ask_at:
+            self._ask()
+        return new
+
+    def _ask(self) -> None:
+        self._ask_at = time.monotonic() + ASK_AGAIN_S
+        self._number = uuid.uuid4().bytes
+        self._pending = {}
+        send(self.asks, [self._number, *encode(SnapshotRequest())])
+
+    def _lose(self) -> None:
+        if self._synced:
+            self._synced = False
+            self._ask_at = 0.0
+
+    def _take_snapshot(self) -> list[StateUpdate]:
+        new: list[StateUpdate] = []
+        while (parts := receive(self.asks)) is not None:
+            if parts[0] != self._number or self._synced:
+                continue
+            message = self._decode(parts[1:])
+            if isinstance(message, StateUpdate):
+                self._pending[message.channel] = message
+            elif isinstance(message, SnapshotEnd):
+                new += self._install(message)
+        return new
+
+    def _install(self, end: SnapshotEnd) -> list[StateUpdate]:
+        if len(self._pending) != end.channels:
+            self._ask_at = 0.0
+            return []
+        new = [update for name, update in self._pending.items() if not _same(self.latest.get(name), update)]
+        self.latest, self._pending = self._pending, {}
+        self._epoch, self._sequence, self._synced = end.epoch, end.sequence, True
+        held, self._held = self._held, []
+        return new + [update for update in held if self._apply(update)]
+
+    def _take_deltas(self) -> list[StateUpdate]:
+        new: list[StateUpdate] = []
+        while (parts := receive(self.deltas)) is not None:
+            message = self._decode(parts)
+            if isinstance(message, StateBeat):
+                if message.epoch != self._epoch or message.sequence > self._sequence:
+                    self._lose()
+            elif isinstance(message, StateUpdate):
+                if not self._synced:
+                    self._held = [*self._held[-500:], message]
+                elif self._apply(message):
+                    new.append(message)
+        return new
+
+    def _apply(self, update: StateUpdate) -> bool:
+        """Take one delta; a gap or a new epoch asks for a snapshot."""
+        if update.epoch == self._epoch and update.sequence <= self._sequence:
+            return False
+        if update.epoch != self._epoch or update.sequence != self._sequence + 1:
+            self._lose()
+            return False
+        self._sequence = update.sequence
+        self.latest[update.channel] = update
+        return True
+
+    def _decode(self, parts: list[bytes]) -> object:
+        try:
+            return decode(parts)
+        except CodecError:
+            self.malformed += 1
+            return None
+
+
+def _same(old: StateUpdate | None, new: StateUpdate) -> bool:
+    return old is not None and (old.epoch, old.sequence) == (new.epoch, new.sequence)
+
+
+class StateSubscriber:
+    """The newest update of every channel of some sources; used from one thread.
+
+    A source that is not running yet is found when it comes; one that restarts begins with a new snapshot.
+    """
 
     def __init__(self, settings: StreamSettings, sources: Sequence[str] = SOURCES) -> None:
-        raise NotImplementedError
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._feeds = [_Feed(self._context, settings, source) for source in sources]
+        self._poller = zmq.Poller()
+        for feed in self._feeds:
+            self._poller.register(feed.deltas, zmq.POLLIN)
+            self._poller.register(feed.asks, zmq.POLLIN)
+        self.latest: dict[tuple[str, str], StateUpdate] = {}
 
     def poll(self, timeout_s: float) -> list[StateUpdate]:
         """Return the updates that are new, one per channel; empty after `timeout_s` without news."""
-        raise NotImplementedError
+        until = time.monotonic() + timeout_s
+        while True:
+            new: dict[tuple[str, str], StateUpdate] = {}
+            for feed in self._feeds:
+                for update in feed.advance():
+                    # popped first: the order of the result is the order of publication
+                    new.pop((feed.source, update.channel), None)
+                    new[feed.source, update.channel] = update
+            left = until - time.monotonic()
+            if new or left <= 0:
+                self.latest = {
+                    (feed.source, channel): update for feed in self._feeds for channel, update in feed.latest.items()
+                }
+                return list(new.values())
+            self._poller.poll(int(1000 * min(left, ASK_AGAIN_S / 2)) + 1)
 
     def close(self) -> None:
         """Close the sockets."""
+        for feed in self._feeds:
+            feed.deltas.close()
+            feed.asks.close()
+        self._context.term()
 
     def __enter__(self) -> StateSubscriber:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
 class StateAsker:
-    """Asks a publisher one question at a time."""
+    """Asks a publisher one question at a time, from one thread."""
 
     def __init__(self, settings: StreamSettings, source: str) -> None:
-        raise NotImplementedError
+        self._source = source
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = connect_asks(self._context, settings, source)
 
     def ask(self, message: object, timeout_s: float) -> object:
-        """Return the answer.
+        """Return the answer (a `Refusal` where the publisher does not want the question).
 
         Raises
         ------
         TimeoutError
             Where none came in time.
         """
-        raise NotImplementedError
+        number = uuid.uuid4().bytes
+        send(self._socket, [number, *encode(message)])
+        until = time.monotonic() + timeout_s
+        while (left := until - time.monotonic()) > 0:
+            if self._socket.poll(int(left * 1000) + 1) and (parts := receive(self._socket)) and parts[0] == number:
+                return decode(parts[1:])
+        raise TimeoutError(f"{self._source} did not answer within {timeout_s:g} s")
 
     def close(self) -> None:
         """Close the socket."""
+        self._socket.close()
+        self._context.term()
 
     def __enter__(self) -> StateAsker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -1,0 +1,166 @@
+"""Sends each band's owner its frames: descriptors in order, within byte credits; moves bands when owners change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+
+from stream.leases import Grant, Holding, LeaseBook
+from stream.link_messages import ABANDONED, NOT_IN_RING, Ack, FramesReady, LeaseGrant, LeaseRevoke, ReplayRequest
+from stream.roster import Peer, Roster
+from stream.run_book import Cursor, RunBook, SweepPhase, SweepRecord
+from stream.slots import SlotLedger, SweepKey
+
+BATCH = 128
+"""Most descriptors in one message."""
+
+_log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Cursors per band, credits per worker.
+
+    Parameters
+    ----------
+    row_bytes
+        Bytes of one camera row.
+    credit_bytes
+        Pixels in flight per worker; two frames at least.
+    """
+
+    def __init__(
+        self, book: RunBook, leases: LeaseBook, slots: SlotLedger, roster: Roster, row_bytes: int, credit_bytes: int
+    ) -> None:
+        self._book = book
+        self._leases = leases
+        self._slots = slots
+        self._roster = roster
+        self._row_bytes = row_bytes
+        self._credit = max(credit_bytes, 2 * row_bytes * leases.height)
+        self._hot: dict[SweepKey, None] = {}
+        self.reassignments = 0
+        self.replays = 0
+
+    def apply(self, grants: Iterable[Grant]) -> None:
+        """Carry out changes of owner: counts start again, old and new owner and the builder are told."""
+        for grant in grants:
+            sweep = self._book.sweep(grant.key)
+            if sweep is None:
+                continue
+            self._reset(sweep, grant)
+            message = LeaseGrant(*grant.key, grant.y0, grant.y1, grant.lease, grant.worker)
+            owner = self._roster.workers.get(grant.worker)
+            if owner is not None:
+                self.introduce(owner, sweep)
+                self._roster.send(owner, message)
+            if self._roster.builder is not None:
+                self._roster.send(self._roster.builder, message)
+            self.wake(grant.key)
+
+    def introduce(self, peer: Peer, sweep: SweepRecord) -> None:
+        """Tell a peer of a run and a sweep it has not heard of."""
+        run = self._book.runs[sweep.start.run_uid]
+        if run.start.run_uid not in peer.told:
+            peer.told.add(run.start.run_uid)
+            self._roster.send(peer, run.start)
+        if sweep.key not in peer.told:
+            peer.told.add(sweep.key)
+            self._roster.send(peer, sweep.start)
+
+    def wake(self, key: SweepKey) -> None:
+        """Look at this sweep again: it may have something to send."""
+        self._hot[key] = None
+
+    def forget(self, key: SweepKey) -> None:
+        """Stop sending a sweep."""
+        self._hot.pop(key, None)
+
+    def ack(self, peer: Peer, ack: Ack) -> None:
+        """Take a cumulative acknowledgement; those of an old lease are ignored."""
+        sweep, cursor = self._current(peer, (ack.run_uid, ack.sweep), ack.y0, ack.lease)
+        if sweep is None or cursor is None or not cursor.acked < ack.added <= cursor.next:
+            return
+        rows = self._rows(sweep.key, ack.y0)
+        peer.in_flight_bytes -= (ack.added - cursor.acked) * rows * self._row_bytes
+        peer.frames_added += ack.added - cursor.acked
+        cursor.acked = ack.added
+        self._consumed(sweep)
+
+    def replay(self, peer: Peer, request: ReplayRequest) -> None:
+        """Send again from the first missing frame on."""
+        sweep, cursor = self._current(peer, (request.run_uid, request.sweep), request.y0, request.lease)
+        if sweep is None or cursor is None or not cursor.acked <= request.first < cursor.next:
+            return
+        peer.in_flight_bytes -= (cursor.next - request.first) * self._rows(sweep.key, request.y0) * self._row_bytes
+        cursor.next = request.first
+        self.replays += 1
+        self.wake(sweep.key)
+
+    def send(self) -> None:
+        """Send every band's owner as much as is made and its credits allow."""
+        for key in list(self._hot):
+            sweep = self._book.sweep(key)
+            if sweep is None or not self._send_sweep(sweep):
+                self._hot.pop(key, None)
+
+    def _send_sweep(self, sweep: SweepRecord) -> bool:
+        """Send one sweep; tells whether something is left to send to someone alive."""
+        left = False
+        for holding in self._leases.holdings(sweep.key):
+            cursor = sweep.cursors.get(holding.y0)
+            owner = self._roster.workers.get(holding.owner)
+            if cursor is None or owner is None:
+                continue
+            while cursor.next < sweep.made and self._send_batch(sweep, holding, cursor, owner):
+                pass
+            left = left or cursor.next < sweep.made
+        return left
+
+    def _send_batch(self, sweep: SweepRecord, holding: Holding, cursor: Cursor, owner: Peer) -> bool:
+        size = (holding.y1 - holding.y0) * self._row_bytes
+        room = (self._credit - owner.in_flight_bytes) // size
+        count = min(BATCH, sweep.made - cursor.next, room)
+        if count <= 0:
+            return False
+        slots, sequences = self._slots.lookup(sweep.key, cursor.next, cursor.next + count)
+        if not self._book.runs[sweep.start.run_uid].start.frames_path:
+            slots[slots == np.uint32(NOT_IN_RING)] = ABANDONED
+        ready = FramesReady(*sweep.key, holding.y0, holding.lease, cursor.next, slots, sequences)
+        if not self._roster.offer(owner, ready):
+            return False
+        cursor.next += count
+        owner.in_flight_bytes += count * size
+        return True
+
+    def _reset(self, sweep: SweepRecord, grant: Grant) -> None:
+        cursor = sweep.cursors.setdefault(grant.y0, Cursor())
+        previous = self._roster.workers.get(grant.previous)
+        if grant.previous:
+            self.reassignments += 1
+            self._roster.leases_lost[grant.previous] = self._roster.leases_lost.get(grant.previous, 0) + 1
+        if previous is not None:
+            previous.in_flight_bytes -= (cursor.next - cursor.acked) * (grant.y1 - grant.y0) * self._row_bytes
+            self._roster.send(previous, LeaseRevoke(*grant.key, grant.y0, cursor.lease))
+        sweep.cursors[grant.y0] = Cursor(grant.lease)
+        self._consumed(sweep)
+
+    def _consumed(self, sweep: SweepRecord) -> None:
+        """Tell the ring how many frames no band needs any more."""
+        if sweep.phase is not SweepPhase.ABORTED:
+            holdings = self._leases.holdings(sweep.key)
+            counts = [sweep.cursors[band.y0].acked if band.y0 in sweep.cursors else 0 for band in holdings]
+            self._slots.consumed(sweep.key, min(counts, default=0))
+
+    def _current(
+        self, peer: Peer, key: SweepKey, y0: int, lease: int
+    ) -> tuple[SweepRecord, Cursor] | tuple[None, None]:
+        sweep, holding = self._book.sweep(key), self._leases.find(key, y0)
+        if sweep is None or holding is None or holding.lease != lease or holding.owner != peer.hello.name:
+            return None, None
+        return sweep, sweep.cursors[y0]
+
+    def _rows(self, key: SweepKey, y0: int) -> int:
+        holding = self._leases.find(key, y0)
+        return 0 if holding is None else holding.y1 - holding.y0

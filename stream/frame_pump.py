@@ -1,0 +1,172 @@
+"""The thread that owns the frame maker: arms it, makes frames and writes each into the ring once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from stream.frame_recorder import FrameRecorder
+from stream.frames import FrameMaker
+from stream.messages import Json, StatePoint, SweepRequest
+from stream.ring import Ring, SlotKey, run_hash
+from stream.slots import SlotLedger, SweepKey
+from stream.sockets import Waker
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Armed:
+    """The maker froze its state, or `reason` says why not."""
+
+    request: SweepRequest
+    """What was asked for."""
+    state: StatePoint | None
+    """Where the sample is; None where it failed."""
+    source_state: Json
+    """Frozen state of the source."""
+    reason: str = ""
+    """Why it could not be armed."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Frames of a sweep are in the ring."""
+
+    key: SweepKey
+    """Run and sweep."""
+    count: int
+    """How many, cumulative."""
+    ended: bool = False
+    """No more will come."""
+    reason: str = ""
+    """Why it ended early; empty where it did not."""
+
+
+@dataclass(frozen=True)
+class _Send:
+    request: SweepRequest
+    archived: bool
+
+
+class FramePump(threading.Thread):
+    """Runs jobs in order; what happened is in `news`, and `waker` says that something is."""
+
+    def __init__(
+        self, maker: FrameMaker, ring: Ring, slots: SlotLedger, recorder: FrameRecorder, waker: Waker
+    ) -> None:
+        super().__init__(name="frame-pump", daemon=True)
+        self._maker = maker
+        self._ring = ring
+        self._slots = slots
+        self._recorder = recorder
+        self._waker = waker
+        self._jobs: deque[SweepRequest | _Send] = deque()
+        self._ready = threading.Condition()
+        self._ended = False
+        self._aborted: set[SweepKey] = set()
+        self.news: deque[Armed | Made] = deque()
+        self.waiting = False
+
+    def arm(self, request: SweepRequest) -> None:
+        """Freeze the maker's state; `Armed` follows."""
+        self._put(request)
+
+    def send(self, request: SweepRequest, archived: bool) -> None:
+        """Make all frames of the armed sweep; `Made` follows, more than once."""
+        self._put(_Send(request, archived))
+
+    def abort(self, key: SweepKey) -> None:
+        """End a sweep after the present frame."""
+        self._aborted.add(key)
+
+    def finish(self, timeout_s: float) -> None:
+        """End the thread after the present frame."""
+        with self._ready:
+            self._ended = True
+            self._ready.notify_all()
+        self.join(timeout_s)
+
+    def run(self) -> None:
+        """Work until `finish`."""
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._jobs or self._ended)
+                if self._ended:
+                    return
+                job = self._jobs.popleft()
+            if isinstance(job, _Send):
+                self._tell(self._make(job))
+            else:
+                self._tell(self._arm(job))
+
+    def _put(self, job: SweepRequest | _Send) -> None:
+        with self._ready:
+            self._jobs.append(job)
+            self._ready.notify_all()
+
+    def _tell(self, news: Armed | Made) -> None:
+        self.news.append(news)
+        self._waker.wake()
+
+    def _arm(self, request: SweepRequest) -> Armed:
+        try:
+            state, source_state = self._maker.arm(request)
+        except Exception as error:
+            # a maker is anyone's code: whatever it raises is the reason for people, and the camera stays up
+            _log.exception("the frame source could not be armed")
+            return Armed(request, None, {}, f"{type(error).__name__}: {error}")
+        return Armed(request, state, source_state)
+
+    def _make(self, job: _Send) -> Made:
+        request = job.request
+        key, count = (request.run_uid, request.sweep), len(request.frequency_mhz)
+        total = request.passes * count
+        due, number = time.monotonic(), 0
+        try:
+            for number in range(total):
+                slot = self._slot(key)
+                if slot is None:
+                    return Made(key, number, ended=True, reason="aborted")
+                due = self._pace(due)
+                try:
+                    frame = self._maker.frame(*divmod(number, count))
+                except Exception:
+                    self._slots.give_back(slot)
+                    raise
+                self._publish(key, number, slot, frame, job.archived)
+        except Exception as error:
+            _log.exception("the frame source failed")
+            return Made(key, number, ended=True, reason=f"{type(error).__name__}: {error}")
+        return Made(key, total, ended=True)
+
+    def _publish(self, key: SweepKey, number: int, slot: int, frame: object, archived: bool) -> None:
+        mark = SlotKey(run_hash(key[0]), key[1], number)
+        sequence = self._ring.write(slot, mark, frame, time.time())  # pyright: ignore[reportArgumentType]
+        self._slots.filled(key, number, slot, sequence)
+        if archived:
+            self._recorder.add_frame(key, number, slot)
+        self._tell(Made(key, number + 1))
+
+    def _slot(self, key: SweepKey) -> int | None:
+        """Wait for a slot as long as it takes: this is where a full ring stops the camera and loses nothing."""
+        while not self._ended and key not in self._aborted:
+            slot = self._slots.acquire(0.1)
+            self.waiting = slot is None
+            if slot is not None:
+                return slot
+        return None
+
+    def _pace(self, due: float) -> float:
+        """Wait until the next exposure is due; a late one does not make the following ones come in a burst."""
+        rate = self._maker.frame_rate_hz
+        if rate <= 0:
+            return due
+        now = time.monotonic()
+        if due > now:
+            with self._ready:
+                self._ready.wait_for(lambda: self._ended, due - now)
+        return max(due, now - 1 / rate) + 1 / rate
