@@ -229,3 +229,46 @@ def stress_map(
         systematics_gpa=common,
         constants=stress_set(settings.constants).label,
     )
+
+
+def sigma_zz_from_111_shift(
+    centre_111_mhz: ArrayLike,
+    temperature_k: float,
+    anchor: StressMap,
+    anchor_centre_111_mhz: ArrayLike,
+    anchor_temperature_k: float,
+    settings: StressSettings,
+) -> Array:
+    """Return sigma_ZZ where the tilted lines do not resolve: a full map plus what the [111] centre has moved since.
+
+    One line cannot tell normal from in-plane stress, so this assumes that each pixel keeps the ratio of the two that
+    `anchor` found; a map made of it must say so.
+
+    Parameters
+    ----------
+    centre_111_mhz, anchor_centre_111_mhz
+        (y, x) centre of the [111] doublet now and in the anchor sweep, MHz, at the same field.
+    temperature_k, anchor_temperature_k
+        Sample temperatures of the two sweeps, K.
+    anchor
+        The full sigma_ZZ map, such as that of the opening reference.
+    settings
+        Constants and D(T), those of the anchor.
+
+    Returns
+    -------
+    (y, x) sigma_ZZ, GPa; NaN where either centre or the anchor is, or where the ratio makes the line insensitive.
+
+    Raises
+    ------
+    ValueError
+        Unknown constants or D(T), or a temperature outside its range.
+    """
+    constants = stress_set(settings.constants)
+    now, then = zero_field_splitting_mhz([temperature_k, anchor_temperature_k], settings.zero_field_splitting)
+    moved = np.asarray(centre_111_mhz, dtype=np.float64) - np.asarray(anchor_centre_111_mhz, dtype=np.float64)
+    zz = anchor.sigma_zz_gpa.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = 2.0 * constants.axial_in_plane * anchor.in_plane_gpa / zz + constants.axial_along
+        # Below 2 MHz/GPa (an in-plane part of a quarter of sigma_ZZ) the line says next to nothing about sigma_ZZ.
+        return np.where(np.abs(slope) > 2.0, zz + (moved - (now - then)) / slope, np.nan)

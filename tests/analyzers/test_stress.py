@@ -6,7 +6,13 @@ import pytest
 from analyzers.fitmap import Doublet
 from analyzers.settings import AnalysisSettings
 from analyzers.status import StatusCode
-from analyzers.stress import StressSettings, sigma_zz_from_two_doublets, stress_map, systematics
+from analyzers.stress import (
+    StressSettings,
+    sigma_zz_from_111_shift,
+    sigma_zz_from_two_doublets,
+    stress_map,
+    systematics,
+)
 from physics.constants import stress_set
 from physics.geometry import field_along_culet_normal
 from physics.spin import group_frequencies
@@ -157,3 +163,15 @@ def test_a_map_without_a_single_pixel_has_no_systematics():
     found = stress_map(empty, empty, 150.0, SETTINGS)
     assert np.isnan(found.sigma_zz_gpa).all()
     assert found.systematics_gpa == {}
+
+
+def test_the_shift_of_the_111_centre_carries_sigma_zz_to_another_temperature():
+    stress = sheared_stress(50, 1.0).reshape(5, 10, 6)
+    warm, cold = doublets(stress), doublets(stress * 1.03, temperature_k=20.0)
+    fine = np.zeros((5, 10))
+    anchor = stress_map(doublet(warm[0], warm[2], fine), doublet(warm[1], warm[3], fine), 150.0, SETTINGS)
+    carried = sigma_zz_from_111_shift(cold[0], 20.0, anchor, warm[0], 150.0, SETTINGS)
+    np.testing.assert_allclose(carried, 1.03 * stress[..., 2], atol=0.15)
+    gone = warm[0].copy()
+    gone[2, 3] = np.nan
+    assert np.isnan(sigma_zz_from_111_shift(gone, 20.0, anchor, warm[0], 150.0, SETTINGS)[2, 3])
