@@ -22,9 +22,13 @@ app = typer.Typer(
 )
 
 RigOption = Annotated[str, typer.Option("--rig", help="Rig file: a path, or the name of one that comes with nvdac.")]
-SiteOption = Annotated[str | None, typer.Option("--site", help="Name of the running site; the newest one if not given.")]
+SiteOption = Annotated[
+    str | None, typer.Option("--site", help="Name of the running site; the newest one if not given.")
+]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; a new one below ./data if not given.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")
+]
 
 
 @app.command(epilog="Example: nvdac demo --exit --json demo.json")
@@ -42,12 +46,16 @@ def demo(
 
 
 @app.command(epilog="Example: nvdac up --rig twin-s1")
-def up(rig: RigOption = "twin-s1", data: DataOption = None, site: SiteOption = None, json_file: JsonOption = None) -> None:
+def up(
+    rig: RigOption = "twin-s1", data: DataOption = None, site: SiteOption = None, json_file: JsonOption = None
+) -> None:
     """Start the processes of a rig and leave them running."""
     from deploy.up import bring_up
 
     started = bring_up(rig, data, site)
-    _emit({"site": started.name, "url": started.web_url, "tiled": started.tiled_uri, "data": started.data_dir}, json_file)
+    _emit(
+        {"site": started.name, "url": started.web_url, "tiled": started.tiled_uri, "data": started.data_dir}, json_file
+    )
     if json_file is None:
         typer.echo(f"{started.name}: live page {started.web_url}\ndata in {started.data_dir}; end it with `nvdac down`")
 
@@ -98,8 +106,12 @@ def ingest(
     signal: Annotated[str, typer.Option(help="Name (dotted path) of the variable with the counts.")] = "",
     frequency: Annotated[str, typer.Option(help="Name of the frequency variable, or a file with it.")] = "",
     frequency_unit: Annotated[str, typer.Option(help="Hz, kHz, MHz or GHz; guessed and said so if not given.")] = "",
-    axes: Annotated[str, typer.Option(help="Order of the axes, such as yxf or fyx; guessed and said so if not given.")] = "",
-    format_: Annotated[str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")] = "",
+    axes: Annotated[
+        str, typer.Option(help="Order of the axes, such as yxf or fyx; guessed and said so if not given.")
+    ] = "",
+    format_: Annotated[
+        str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")
+    ] = "",
     electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.")] = 0.0,
     offset_counts: Annotated[float, typer.Option(help="Counts of a dark frame.")] = 0.0,
     read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.")] = 0.0,
@@ -114,7 +126,15 @@ def ingest(
     from deploy.files import ingest_file, read_options
 
     options = read_options(
-        signal, frequency, frequency_unit, axes, format_, electrons_per_count, offset_counts, read_noise_electrons, accumulations
+        signal,
+        frequency,
+        frequency_unit,
+        axes,
+        format_,
+        electrons_per_count,
+        offset_counts,
+        read_noise_electrons,
+        accumulations,
     )
     uid, notes = ingest_file(file, options, lines, sample, data, site)
     for note in notes:
@@ -143,16 +163,24 @@ def replay(
         typer.echo(f"{result['run_uid']}: maps in {result['maps']} (version {result['version']})")
 
 
-@app.command(epilog="Example: nvdac fit odmr.mat --signal M --frequency Ftot --frequency-unit GHz --lines 2 --out maps.h5")
+@app.command(
+    epilog="Example: nvdac fit odmr.mat --signal M --frequency Ftot --frequency-unit GHz --lines 2 --out maps.h5"
+)
 def fit(
     file_or_uid: Annotated[str, typer.Argument(help="A measured file, a frames file of nvdac, or a run uid.")],
     out: Annotated[Path, typer.Option("--out", help="HDF5 file of the maps.")] = Path("maps.h5"),
-    lines: Annotated[int | None, typer.Option(help="Resonances per spectrum; the run's own, or 2, if not given.")] = None,
+    lines: Annotated[
+        int | None, typer.Option(help="Resonances per spectrum; the run's own, or 2, if not given.")
+    ] = None,
     signal: Annotated[str, typer.Option(help="Name (dotted path) of the variable with the counts.")] = "",
     frequency: Annotated[str, typer.Option(help="Name of the frequency variable, or a file with it.")] = "",
     frequency_unit: Annotated[str, typer.Option(help="Hz, kHz, MHz or GHz; guessed and said so if not given.")] = "",
-    axes: Annotated[str, typer.Option(help="Order of the axes, such as yxf or fyx; guessed and said so if not given.")] = "",
-    format_: Annotated[str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")] = "",
+    axes: Annotated[
+        str, typer.Option(help="Order of the axes, such as yxf or fyx; guessed and said so if not given.")
+    ] = "",
+    format_: Annotated[
+        str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")
+    ] = "",
     electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.")] = 0.0,
     offset_counts: Annotated[float, typer.Option(help="Counts of a dark frame.")] = 0.0,
     read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.")] = 0.0,
@@ -165,7 +193,15 @@ def fit(
     from deploy.files import fit_to_file, read_options
 
     options = read_options(
-        signal, frequency, frequency_unit, axes, format_, electrons_per_count, offset_counts, read_noise_electrons, accumulations
+        signal,
+        frequency,
+        frequency_unit,
+        axes,
+        format_,
+        electrons_per_count,
+        offset_counts,
+        read_noise_electrons,
+        accumulations,
     )
     result = fit_to_file(file_or_uid, options, lines, out, data, site)
     for note in result["notes"]:
@@ -178,7 +214,9 @@ def fit(
 @app.command(epilog="Example: nvdac doctor --rig twin-s1 --warm")
 def doctor(
     rig: RigOption = "twin-s1",
-    warm: Annotated[bool, typer.Option("--warm", help="Compile the kernels that this rig needs, so that no run waits.")] = False,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile the kernels that this rig needs, so that no run waits.")
+    ] = False,
     data: DataOption = None,
     json_file: JsonOption = None,
 ) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -23,11 +23,16 @@ from deploy.rig_file import RigFile, find_rig, load_rig
 from deploy.site import Site
 from deploy.up import say_waiting
 
+if TYPE_CHECKING:
+    from deploy.demo_run import Outcome
+
 RESULTS_TIMEOUT_S = 60.0
 """Longest wait for the builder's last file after the plan has ended, s."""
 
 
-def run_demo(rig_name: str, data: Path | None, seed: int | None, *, exit_when_done: bool, json_file: Path | None) -> int:
+def run_demo(
+    rig_name: str, data: Path | None, seed: int | None, *, exit_when_done: bool, json_file: Path | None
+) -> int:
     """Run the demonstration.
 
     Returns
@@ -44,7 +49,9 @@ def run_demo(rig_name: str, data: Path | None, seed: int | None, *, exit_when_do
     path = find_rig(rig_name)
     rig = load_rig(path, {"twin": {"seed": seed}} if seed is not None else None)
     if rig.twin is None:
-        raise DeployError(f"{path} has no [twin]; the demo runs on the twin only (your own rig: nvdac up, nvdac session)")
+        raise DeployError(
+            f"{path} has no [twin]; the demo runs on the twin only (your own rig: nvdac up, nvdac session)"
+        )
     name = _demo_name()
     parts = Parts()
     site = make_site(name, path, rig, data or Path("data") / name, parts)
@@ -60,13 +67,15 @@ def run_demo(rig_name: str, data: Path | None, seed: int | None, *, exit_when_do
             say(f"data: {site.data_dir} ({_size_mib(Path(site.data_dir)):.0f} MiB); processes ended")
 
 
-def _measure(site: Site, rig: RigFile, say: Callable[[str], None], *, exit_when_done: bool, json_file: Path | None) -> int:
+def _measure(
+    site: Site, rig: RigFile, say: Callable[[str], None], *, exit_when_done: bool, json_file: Path | None
+) -> int:
     """Run the plan, evaluate it, write the numbers and figures; keep the page up where asked."""
     from deploy.demo_run import run_history
 
     begin = time.monotonic()
     outcome = run_history(site, rig, say)
-    numbers = _evaluate(site, rig, outcome.run_uid, outcome.sweep_files, outcome.reference_file)
+    numbers = _evaluate(site, rig, outcome)
     seconds = time.monotonic() - begin
     result: dict[str, Any] = {
         "frames_sent": outcome.frames_sent,
@@ -79,7 +88,7 @@ def _measure(site: Site, rig: RigFile, say: Callable[[str], None], *, exit_when_
         "version": outcome.version,
         "data": site.data_dir,
     }
-    figures = _figures(site, rig, outcome.run_uid)
+    figures = _figures(site, outcome)
     for line in summary_lines(result):
         say(line)
     say("figures: " + ", ".join(figures))
@@ -110,22 +119,28 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _evaluate(site: Site, rig: RigFile, run_uid: str, sweeps: tuple[str, ...], reference: str) -> dict[str, Any]:
+def _evaluate(site: Site, rig: RigFile, outcome: Outcome) -> dict[str, Any]:
     """Compare with the truth in a process of its own: the plan's process does not load the compiled estimator."""
     settings = {
         "twin": dataclasses.asdict(rig.twin) if rig.twin else {},
-        "sweeps": list(sweeps),
-        "reference": reference,
-        "out": str(Path(site.data_dir) / f"evaluation-{run_uid}.json"),
+        "products": outcome.products,
+        "sweep": outcome.sweep_files[-1],
+        "out": str(Path(site.data_dir) / f"evaluation-{outcome.run_uid}.json"),
     }
     _run_module("deploy.evaluate", settings, site)
     return json.loads(Path(settings["out"]).read_text())
 
 
-def _figures(site: Site, rig: RigFile, run_uid: str) -> list[str]:
+def _figures(site: Site, outcome: Outcome) -> list[str]:
     """Draw the figures in a process of its own."""
     folder = Path(site.data_dir) / "figures"
-    settings = {"data_dir": site.data_dir, "run_uid": run_uid, "folder": str(folder)}
+    settings = {
+        "data_dir": site.data_dir,
+        "run_uid": outcome.run_uid,
+        "folder": str(folder),
+        "transport_k": [row[0] for row in outcome.transport],
+        "transport_ohm": [row[1] for row in outcome.transport],
+    }
     _run_module("deploy.figures", settings, site)
     return [str(path) for path in sorted(folder.glob("*.png"))]
 

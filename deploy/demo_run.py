@@ -13,11 +13,15 @@ from bluesky.callbacks.core import LiveTable
 from bluesky.utils import RunEngineInterrupted
 
 from deploy.errors import DeployError
-from deploy.plan_arguments import history_plan, run_metadata
+from deploy.plan_arguments import history_settings, run_info
 from deploy.rig_file import RigFile
 from deploy.session import Session, open_session
 from deploy.site import Site
+from devices.epics import DeviceError
+from devices.limits import LimitError
+from plans.histories import zfc_field_warming
 from plans.records import replay_decisions
+from plans.settings import PreconditionError
 from stream.maps_file import read_maps
 from stream.messages import StateUpdate, SweepRole
 from stream.state import StateSubscriber
@@ -35,8 +39,10 @@ class Outcome:
     version: str
     sweep_files: tuple[str, ...]
     """Maps of the warming, ascending in temperature."""
-    reference_file: str
-    """Maps of the opening reference: the stress measurement."""
+    products: str
+    """What the whole run says: Tc, s against temperature, stress."""
+    transport: tuple[tuple[float, float], ...]
+    """(temperature in K, resistance in ohm) of each point."""
     frames_sent: int
     frames_lost: int
     reassignments: int
@@ -61,13 +67,13 @@ def run_history(site: Site, rig_file: RigFile, say: Callable[[str], None]) -> Ou
         say("results written; handing documents to Tiled")
     folder = _maps_folder(site, run_uid)
     warming = sorted(_of_roles(folder, (SweepRole.WARMING, SweepRole.CLOSING_REFERENCE)))
-    reference = [path for _, path in _of_roles(folder, (SweepRole.OPENING_REFERENCE,))]
     replayed = replay_decisions(documents)
     return Outcome(
         run_uid=run_uid,
         version=folder.name,
         sweep_files=tuple(path for _, path in warming),
-        reference_file=reference[0],
+        products=str(folder / "products.h5"),
+        transport=tuple(_transport(documents)),
         frames_sent=int(finished["frames_sent"]),
         frames_lost=int(finished["frames_lost"]),
         reassignments=int(finished["reassignments"]),
@@ -80,11 +86,13 @@ def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None])
     engine = session.engine
     say("plan: opening reference and stress at the top temperature, zero-field cool, field warming")
     table = LiveTable(list(TABLE_FIELDS), out=say)
-    plan = history_plan(session.rig, rig_file)
+    plan = zfc_field_warming(session.rig, history_settings(rig_file), run_info(rig_file))
     try:
-        uids = engine(plan, table, **run_metadata(rig_file))
+        uids = cast("tuple[str, ...]", engine(plan, cast("Any", table)))
     except RunEngineInterrupted:
         uids = _paused(session, say)
+    except (DeviceError, LimitError, PreconditionError) as error:
+        raise DeployError(str(error)) from error
     if not uids:
         raise DeployError("the plan opened no run")
     return str(uids[0])
@@ -101,7 +109,7 @@ def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
             raise DeployError("aborted; microwave and laser are off, frames and documents are kept", exit_code=130)
         if answer == "r":
             try:
-                return tuple(session.engine.resume())
+                return cast("tuple[str, ...]", session.engine.resume())
             except RunEngineInterrupted:
                 say("paused again")
 
@@ -123,12 +131,20 @@ def _wait_finished(state: StateSubscriber, run_uid: str) -> dict[str, Any]:
     raise DeployError(f"the builder did not finish run {run_uid} within {RESULTS_TIMEOUT_S:.0f} s; see its log")
 
 
+def _transport(documents: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[float, float]]:
+    """Yield temperature and resistance of every event that has both."""
+    for name, document in documents:
+        data = document.get("data", {}) if name == "event" else {}
+        if "transport_resistance_ohm" in data and "cryostat_sample_k" in data:
+            yield float(data["cryostat_sample_k"]), float(data["transport_resistance_ohm"])
+
+
 def _header(update: StateUpdate | None) -> dict[str, Any]:
     return dict(update.header) if update is not None else {}
 
 
 def _maps_folder(site: Site, run_uid: str) -> Path:
-    versions = sorted((Path(site.data_dir) / "maps" / run_uid).glob("*"))
+    versions = sorted((Path(site.data_dir) / "processed" / run_uid).glob("*"))
     if not versions:
         raise DeployError(f"no maps of run {run_uid} in {site.data_dir}")
     return versions[-1]

@@ -34,7 +34,9 @@ class Finding:
 
     def line(self) -> str:
         """Return the finding as one line."""
-        return f"{'ok  ' if self.ok else 'BAD '} {self.topic:<22} {self.detail}" + (f"; {self.mend}" if self.mend else "")
+        return f"{'ok  ' if self.ok else 'BAD '} {self.topic:<22} {self.detail}" + (
+            f"; {self.mend}" if self.mend else ""
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding as a JSON mapping."""
@@ -49,7 +51,12 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
         rig = load_rig(find_rig(rig_name))
     except DeployError as error:
         return [*findings, Finding("rig file", False, str(error), "mend the file")]
-    findings += [Finding("rig file", True, f"{rig_name}: every key known"), _ports(rig), _epics(rig), _shared_memory(rig)]
+    findings += [
+        Finding("rig file", True, f"{rig_name}: every key known"),
+        _ports(rig),
+        _epics(rig),
+        _shared_memory(rig),
+    ]
     if warm:
         findings.append(_warm(rig))
     return findings
@@ -72,7 +79,9 @@ def _disk(folder: Path) -> Finding:
     place = _existing(folder)
     free = shutil.disk_usage(place).free / 2**30
     good = free >= DISK_FLOOR_GIB
-    return Finding("disk", good, f"{free:.0f} GiB free at {folder}", "" if good else "free some space or use --data elsewhere")
+    return Finding(
+        "disk", good, f"{free:.0f} GiB free at {folder}", "" if good else "free some space or use --data elsewhere"
+    )
 
 
 def _swmr(folder: Path) -> Finding:
@@ -99,7 +108,9 @@ def _stale_sites() -> list[Finding]:
     for site in running_sites():
         alive = bool(processes.states(site))
         mend = "" if alive else f"remove it with `nvdac down --site {site.name}`"
-        findings.append(Finding("site " + site.name, alive, "runs" if alive else "its processes are gone, its ring is stale", mend))
+        findings.append(
+            Finding("site " + site.name, alive, "runs" if alive else "its processes are gone, its ring is stale", mend)
+        )
     return findings
 
 
@@ -125,7 +136,9 @@ def _epics(rig: RigFile) -> Finding:
     addresses = os.environ.get("EPICS_CA_ADDR_LIST", "")
     automatic = os.environ.get("EPICS_CA_AUTO_ADDR_LIST", "YES").upper() != "NO"
     if not addresses and automatic:
-        return Finding("EPICS", False, "searches every network", "set EPICS_CA_ADDR_LIST to your IOCs, EPICS_CA_AUTO_ADDR_LIST=NO")
+        return Finding(
+            "EPICS", False, "searches every network", "set EPICS_CA_ADDR_LIST to your IOCs, EPICS_CA_AUTO_ADDR_LIST=NO"
+        )
     return Finding("EPICS", True, f"searches {addresses or 'nothing'}")
 
 

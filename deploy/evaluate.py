@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.onset import TcMap, tc_map
+from analyzers.onset import estimate_onset
+from analyzers.status import StatusCode
 from devices.settings import TwinSettings
 from devices.twin.truth import Truth, truth_of
 from stream.maps_file import read_maps
 from stream.settings import load_settings
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 SIGNAL_FLOOR = 0.01
 """Pixels count for Tc where the noise-free |s - 1| at the lowest temperature exceeds this."""
@@ -33,6 +34,8 @@ DENSE_SIGMA = 1e-4
 """Weight given to noise-free values: small against every amplitude that counts."""
 LADDER_POINTS = range(5, 91)
 """Sizes of equidistant ladders tried, fewest points first."""
+LADDER_DRAWS = 3
+"""Noise draws per ladder; the median error counts."""
 
 
 @dataclass(frozen=True)
@@ -41,64 +44,93 @@ class EvaluationProcess:
 
     twin: TwinSettings
     """The twin of the run."""
-    sweeps: tuple[str, ...]
-    """Maps files of the warming sweeps, ascending in temperature."""
-    reference: str
-    """Maps file of the opening reference: the stress map."""
+    products: str
+    """File of the run's products."""
+    sweep: str
+    """Maps file of one warming sweep: the noise of the reference that all of them share."""
     out: str
     """JSON file to write."""
 
 
 @dataclass(frozen=True)
 class Warming:
-    """s of every pixel against temperature."""
+    """What the run measured of every pixel against temperature."""
 
     temperature_k: Array
-    """(n,) K."""
+    """(n,) K, ascending."""
     s: Array
     """(n, y, x); NaN where unresolved."""
-    sigma_s: Array
-    """(n, y, x)."""
+    own_sigma: Array
+    """(n, y, x) standard deviation of s without the part of the reference."""
+    reference_sigma: Array
+    """(y, x) the part of the reference, common to all temperatures."""
+
+    @property
+    def sigma_s(self) -> Array:
+        """(n, y, x) standard deviation of s."""
+        return np.hypot(self.own_sigma, self.reference_sigma)
 
 
-def read_warming(paths: Sequence[str]) -> Warming:
-    """Read s and its sigma from maps files."""
-    rows = [read_maps(path) for path in paths]
-    temperature = np.array([float(np.asarray(attributes["temperature_k"])) for _, attributes in rows])
-    return Warming(temperature, np.stack([p["s"] for p, _ in rows]).astype(float), np.stack([p["sigma_s"] for p, _ in rows]).astype(float))
+@dataclass(frozen=True)
+class Onsets:
+    """Tc per pixel."""
+
+    tc_k: Array
+    """(y, x) K."""
+    resolved: Mask
+    """(y, x) True where the estimator stands by it."""
 
 
-def true_tc(truth: Truth, low_k: float, high_k: float) -> TcMap:
-    """Return Tc by the analysis' own definition, from the noise-free s(T) on a dense ladder."""
+def read_warming(products: dict[str, NDArray[np.generic]], sweep: dict[str, NDArray[np.generic]]) -> Warming:
+    """Return the warming of a run from its products and one sweep's maps."""
+    reference = sweep["sigma_s_reference"].astype(np.float64)
+    sigma = products["sigma_s"].astype(np.float64)
+    own = np.sqrt(np.maximum(sigma**2 - reference**2, 0.0))
+    return Warming(products["temperature_k"].astype(np.float64), products["s"].astype(np.float64), own, reference)
+
+
+def onsets(temperature_k: Array, s: Array, sigma_s: Array | float, reference_sigma: Array | float = 0.0) -> Onsets:
+    """Return Tc by the analysis' own estimator."""
+    estimate = estimate_onset(temperature_k, s, sigma_s, reference_sigma)
+    return Onsets(estimate.tc_k, np.asarray(estimate.status == StatusCode.OK))
+
+
+def true_onsets(truth: Truth, low_k: float, high_k: float) -> Onsets:
+    """Return Tc by the same definition from the noise-free s(T) on a dense ladder."""
     temperature = np.arange(low_k, high_k + 0.5 * DENSE_STEP_K, DENSE_STEP_K)
-    s = np.stack([truth.noise_free_s(float(t)) for t in temperature])
-    return tc_map(temperature, s, np.full_like(s, DENSE_SIGMA))
+    return onsets(temperature, np.stack([truth.noise_free_s(float(t)) for t in temperature]), DENSE_SIGMA)
 
 
-def tc_error_k(found: TcMap, true_k: Array, counted: NDArray[np.bool_]) -> tuple[float, float]:
+def tc_error_k(found: Onsets, true_k: Array, counted: Mask) -> tuple[float, float]:
     """Return (median absolute error in K with unresolved pixels at 20 K, share of resolved pixels) over `counted`."""
-    resolved = np.asarray(found.resolved, dtype=bool)[counted]
-    error = np.abs(np.asarray(found.tc_k, dtype=float)[counted] - true_k[counted])
+    resolved = found.resolved[counted]
+    error = np.abs(found.tc_k[counted] - true_k[counted])
     return float(np.median(np.where(resolved, error, UNRESOLVED_ERROR_K))), float(resolved.mean())
 
 
-def simulated_ladder(truth: Truth, warming: Warming, points: int, generator: np.random.Generator) -> TcMap:
-    """Return the Tc map of an equidistant ladder: noise-free s plus the run's own noise, with the run's estimator."""
+def ladder_error_k(truth: Truth, warming: Warming, points: int, true_k: Array, counted: Mask, seed: int) -> float:
+    """Return the error of an equidistant ladder: noise-free s plus the run's own noise, by the same estimator.
+
+    The noise of a temperature is that of the run's nearest one; the reference's is drawn once per pixel.
+    """
+    generator = np.random.default_rng(seed)
     temperature = np.linspace(warming.temperature_k[0], warming.temperature_k[-1], points)
     nearest = np.abs(temperature[:, None] - warming.temperature_k).argmin(axis=1)
-    s = np.empty((points, *warming.s.shape[1:]))
-    sigma = warming.sigma_s[nearest]
-    for row, value in enumerate(temperature):
-        noise = generator.standard_normal(s.shape[1:]) * sigma[row]
-        s[row] = np.where(np.isfinite(warming.s[nearest[row]]), truth.noise_free_s(float(value)) + noise, np.nan)
-    return tc_map(temperature, s, sigma)
+    reference_noise = generator.standard_normal(counted.shape) * warming.reference_sigma
+    s = np.stack([truth.noise_free_s(float(value)) for value in temperature])
+    s = s + reference_noise + generator.standard_normal(s.shape) * warming.own_sigma[nearest]
+    s[~np.isfinite(warming.s[nearest])] = np.nan
+    sigma = warming.sigma_s[nearest][:, counted]
+    found = onsets(temperature, s[:, counted], sigma, warming.reference_sigma[counted])
+    everywhere = np.ones(found.tc_k.shape, dtype=bool)
+    return tc_error_k(found, true_k[counted], everywhere)[0]
 
 
-def fixed_ladder_points(truth: Truth, warming: Warming, true_k: Array, counted: NDArray[np.bool_], goal_k: float) -> int:
-    """Return the size of the smallest equidistant ladder whose Tc map is no worse than `goal_k`; 0 where none tried is."""
-    generator = np.random.default_rng(20)
+def fixed_ladder_points(truth: Truth, warming: Warming, true_k: Array, counted: Mask, goal_k: float) -> int:
+    """Return the size of the smallest equidistant ladder no worse than `goal_k`; 0 where none tried is."""
     for points in LADDER_POINTS:
-        if tc_error_k(simulated_ladder(truth, warming, points, generator), true_k, counted)[0] <= goal_k:
+        errors = [ladder_error_k(truth, warming, points, true_k, counted, seed) for seed in range(LADDER_DRAWS)]
+        if float(np.median(errors)) <= goal_k:
             return points
     return 0
 
@@ -106,29 +138,45 @@ def fixed_ladder_points(truth: Truth, warming: Warming, true_k: Array, counted: 
 def evaluate(settings: EvaluationProcess) -> dict[str, float | int]:
     """Compare a run's maps with the twin's truth."""
     truth = truth_of(settings.twin)
-    warming = read_warming(settings.sweeps)
+    products, _ = read_maps(settings.products)
+    sweep, _ = read_maps(settings.sweep)
+    warming = read_warming(products, sweep)
     low, high = float(warming.temperature_k[0]), float(warming.temperature_k[-1])
-    found = tc_map(warming.temperature_k, warming.s, warming.sigma_s)
-    true = true_tc(truth, low, high)
-    true_k = np.asarray(true.tc_k, dtype=float)
-    counted = truth.sample & (np.abs(truth.noise_free_s(low) - 1.0) > SIGNAL_FLOOR) & np.isfinite(true_k)
-    error, resolved = tc_error_k(found, true_k, counted)
-    local = counted & np.asarray(found.resolved, dtype=bool) & (truth.tc_local_k > 0)
-    stress, _ = read_maps(settings.reference)
-    inside = truth.sample & ~truth.ruby
-    sigma_zz = np.asarray(stress["sigma_zz_gpa"], dtype=float)
-    stress_error = np.abs(sigma_zz - truth.sigma_zz_gpa)[inside]
+    found = Onsets(products["tc_k"].astype(np.float64), np.asarray(products["tc_status"] == StatusCode.OK))
+    true = true_onsets(truth, low, high)
+    cold = truth.noise_free_s(low)
+    counted = truth.sample & (np.abs(cold - 1.0) > SIGNAL_FLOOR)
+    error, resolved = tc_error_k(found, true.tc_k, counted)
+    local = counted & found.resolved & (truth.tc_local_k > 0)
     return {
         "temperature_points": len(warming.temperature_k),
-        "fixed_ladder_points": fixed_ladder_points(truth, warming, true_k, counted, error),
+        "fixed_ladder_points": fixed_ladder_points(truth, warming, true.tc_k, counted, error),
         "tc_error_k": error,
         "tc_resolved_fraction": resolved,
-        "tc_local_error_k": float(np.median(np.abs(np.asarray(found.tc_k, dtype=float) - truth.tc_local_k)[local])),
+        "tc_local_error_k": float(np.median(np.abs(found.tc_k - truth.tc_local_k)[local])),
         "tc_pixels": int(counted.sum()),
-        "sigma_zz_error_gpa": float(np.median(stress_error[np.isfinite(stress_error)])),
-        "sigma_zz_resolved_fraction": float(np.isfinite(stress_error).mean()),
-        "s_low": float(np.nanpercentile(warming.s[0][inside], 1)),
-        "s_high": float(np.nanpercentile(warming.s[0][inside], 99)),
+        **_stress_numbers(truth, products["sigma_zz_gpa"].astype(np.float64)),
+        **_s_numbers(truth, warming, cold),
+    }
+
+
+def _stress_numbers(truth: Truth, sigma_zz_gpa: Array) -> dict[str, float]:
+    """Return error and coverage of sigma_ZZ over the sample outside the ruby."""
+    inside = truth.sample & ~truth.ruby
+    error = np.abs(sigma_zz_gpa - truth.sigma_zz_gpa)[inside]
+    resolved = np.isfinite(error)
+    median = float(np.median(error[resolved])) if resolved.any() else float("inf")
+    return {"sigma_zz_error_gpa": median, "sigma_zz_resolved_fraction": float(resolved.mean())}
+
+
+def _s_numbers(truth: Truth, warming: Warming, cold: Array) -> dict[str, float]:
+    """Return the range of s at the lowest temperature, its error and its uncertainty over the sample."""
+    s = warming.s[0][truth.sample]
+    return {
+        "s_low": float(np.nanpercentile(s, 1)),
+        "s_high": float(np.nanpercentile(s, 99)),
+        "s_error": float(np.nanmedian(np.abs(s - cold[truth.sample]))),
+        "sigma_s": float(np.nanmedian(warming.sigma_s[0][truth.sample])),
     }
 
 

@@ -58,7 +58,7 @@ def colour_map(name: str) -> ListedColormap:
 def draw(settings: FiguresProcess) -> list[Path]:
     """Draw every figure of the run; returns the files."""
     mpl.rcParams.update({"font.size": 9, "figure.dpi": 160, "savefig.bbox": "tight"})
-    sweeps = _read(Path(settings.data_dir) / "maps" / settings.run_uid)
+    sweeps = _read(Path(settings.data_dir) / "processed" / settings.run_uid)
     warming = sorted((s for s in sweeps if "s" in s.planes), key=lambda sweep: sweep.temperature_k)
     reference = next((s for s in sweeps if s.role == "OPENING_REFERENCE"), None)
     folder = Path(settings.folder)
@@ -104,7 +104,10 @@ def _stress(reference: SweepPicture) -> Figure:
     limits = tuple(np.nanpercentile(plane, [2, 98])) if np.isfinite(plane).any() else (0.0, 1.0)
     image = _map(axis, plane, "acton", cast("tuple[float, float]", limits), reference.attributes)
     figure.colorbar(image, ax=axis, label="sigma_ZZ (GPa)")
-    axis.set_title(f"normal stress at {reference.temperature_k:.0f} K, {reference.attributes['constants']['stress_constants']}", fontsize=8)
+    axis.set_title(
+        f"normal stress at {reference.temperature_k:.0f} K, {reference.attributes['constants']['stress_constants']}",
+        fontsize=8,
+    )
     return figure
 
 
@@ -134,7 +137,9 @@ def _map(axis: Axes, plane: NDArray[Any], colours: str, limits: tuple[float, flo
     height, width = plane.shape
     half_x, half_y = 0.5 * width * float(facts["pixel_size_um"]), 0.5 * height * float(facts["pixel_size_um"])
     extent = (-half_x, half_x, half_y, -half_y)
-    image = axis.imshow(plane, cmap=colour_map(colours), vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest")
+    image = axis.imshow(
+        plane, cmap=colour_map(colours), vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest"
+    )
     missing = np.where(np.isfinite(plane), np.nan, 1.0)
     if np.isfinite(missing).any():
         x = np.linspace(-half_x, half_x, width)

@@ -190,7 +190,9 @@ def stop(site: Site, timeout_s: float = 20.0) -> None:
     deadline = time.monotonic() + timeout_s
     while Path(site.runtime_dir, "supervisord.pid").exists():
         if time.monotonic() > deadline:
-            raise DeployError(f"site {site.name!r}: processes still there after {timeout_s:.0f} s; see {site.runtime_dir}/logs")
+            raise DeployError(
+                f"site {site.name!r}: processes still there after {timeout_s:.0f} s; see {site.runtime_dir}/logs"
+            )
         time.sleep(READY_POLL_S)
     _remove_runtime(site)
 

@@ -26,7 +26,7 @@ Point = tuple[float, float]
 class RigSection:
     """Section `[rig]`: what this set-up is."""
 
-    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+    __pydantic_config__ = FORBID
 
     name: str
     """Name, shown on every view."""
@@ -42,7 +42,7 @@ class RigSection:
 class StreamSection:
     """Section `[stream]`: how frames move; places are added when a site starts."""
 
-    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+    __pydantic_config__ = FORBID
 
     ring_mib: int = 256
     bands: int = 4
@@ -56,7 +56,7 @@ class StreamSection:
 class SampleSection:
     """Section `[sample]`: which sample, and where it lies in the picture."""
 
-    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+    __pydantic_config__ = FORBID
 
     name: str = ""
     """Name of the sample."""
@@ -74,7 +74,7 @@ class SampleSection:
 class PlanSection:
     """Section `[plan]`: what a session does unless told otherwise."""
 
-    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+    __pydantic_config__ = FORBID
 
     frequency_windows_mhz: tuple[tuple[float, float, int], ...] = ()
     """Windows of the frequency list: first, last, number of points (both ends included)."""
@@ -94,7 +94,7 @@ class PlanSection:
 class RigFile:
     """A whole rig file."""
 
-    __pydantic_config__ = FORBID  # noqa: RUF012 - read by pydantic, not a field
+    __pydantic_config__ = FORBID
 
     rig: RigSection
     camera: CameraSettings

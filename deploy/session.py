@@ -6,17 +6,19 @@ import logging
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from bluesky import RunEngine
 from bluesky.utils import Msg, ProgressBarManager
 
 from deploy.environment import enter_environment
-from deploy.progress import SessionPublisher
+from deploy.errors import DeployError
 from deploy.rig_file import RigFile
 from deploy.site import Site
-from devices.rig import Rig, connect
+from devices.epics import DeviceError
+from devices.rig import Rig, connect_rig
 from stream.archive_tiled import DocumentArchive
+from stream.state import StatePublisher
 
 LOGGER = logging.getLogger(__name__)
 Plan = Generator[Msg, Any, Any]
@@ -44,13 +46,13 @@ class Session:
     engine: SessionEngine
     rig: Rig
     archive: DocumentArchive
-    publisher: SessionPublisher
+    publisher: StatePublisher
 
     def close(self) -> None:
         """Hand over every document, then end the links."""
         self.archive.close()
-        self.publisher.close()
         self.rig.close()
+        self.publisher.close()
 
     def __enter__(self) -> Session:
         """Return the session itself."""
@@ -61,32 +63,35 @@ class Session:
         self.close()
 
 
-def open_session(site: Site, rig_file: RigFile, *, interactive: bool, progress_bar: bool = True) -> Session:
+def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session:
     """Connect the devices of a running site and make the RunEngine.
 
     Parameters
     ----------
     interactive
-        A person is there to be asked what the field shall do after an abort.
-    progress_bar
-        Show a progress bar while the plan waits.
+        A person is there: show a progress bar, and ask what the field shall do after an abort.
 
     Raises
     ------
-    devices.rig.RigError
-        Where a device does not connect.
+    DeployError
+        Where a device does not connect, naming its PVs.
     """
     enter_environment(site)
     stream = rig_file.stream_settings(site.runtime_dir, site.data_dir)
-    publisher = SessionPublisher(stream)
+    publisher = StatePublisher(stream, "session")
+    try:
+        rig = connect_rig(rig_file.rig.name, rig_file.devices, stream, publisher=publisher)
+    except DeviceError as error:
+        publisher.close()
+        raise DeployError(str(error)) from error
     archive = DocumentArchive(stream, site.tiled_uri)
-    rig = connect(rig_file.devices, stream)
-    engine = SessionEngine({"rig": rig_file.rig.name})
-    engine.subscribe(archive)
-    engine.subscribe(publisher)
-    engine.ask_field = (lambda: ask_field(rig)) if interactive else (lambda: LOGGER.warning("field and temperature hold"))
-    if progress_bar:
-        engine.waiting_hook = ProgressBarManager()
+    engine = SessionEngine({})
+    engine.subscribe(cast("Any", archive))
+    engine.ask_field = (
+        (lambda: ask_field(rig)) if interactive else (lambda: LOGGER.warning("field and temperature hold"))
+    )
+    if interactive:
+        engine.waiting_hook = cast("Any", ProgressBarManager())
     return Session(site, rig_file, engine, rig, archive, publisher)
 
 
@@ -100,4 +105,4 @@ def ask_field(rig: Rig) -> None:
     answer = input("Microwave and laser are off. Field: [h]old (default) or [r]amp to zero? ").strip().lower()
     if answer.startswith("r"):
         sys.stdout.write("ramping the field to zero; the history ends here\n")
-        rig.magnet.set(0.0).wait(timeout=rig.magnet.timeout_s)
+        rig.magnet.set(0.0).wait(timeout=rig.magnet.settings.timeout_s)

@@ -65,7 +65,9 @@ class Site:
 def runtime_root() -> Path:
     """Return the folder that holds one folder per running site, 0700 and ours."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    root = Path(base) / "nvdac" if base and Path(base).is_dir() else Path(tempfile.gettempdir()) / f"nvdac-{os.getuid()}"
+    root = (
+        Path(base) / "nvdac" if base and Path(base).is_dir() else Path(tempfile.gettempdir()) / f"nvdac-{os.getuid()}"
+    )
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = root.stat()
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
@@ -136,7 +138,9 @@ def new_site(name: str, rig_file: Path, data_dir: Path, ports: dict[str, int]) -
         raise DeployError(f"site name {name!r}: use at most 40 letters, digits, '.', '_' or '-'")
     runtime = runtime_root() / name
     if (runtime / SITE_FILE).exists():
-        raise DeployError(f"a site named {name!r} is there already; end it with `nvdac down --site {name}` or choose another")
+        raise DeployError(
+            f"a site named {name!r} is there already; end it with `nvdac down --site {name}` or choose another"
+        )
     try:
         for folder in (runtime, runtime / "ready", runtime / "logs", runtime / "settings"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -144,7 +148,9 @@ def new_site(name: str, rig_file: Path, data_dir: Path, ports: dict[str, int]) -
     except OSError as error:
         raise DeployError(f"cannot make the folders of site {name!r}: {error}; choose another with --data") from error
     if len(str(runtime)) > 80:
-        raise DeployError(f"{runtime} is too long for sockets (107 characters at most); set XDG_RUNTIME_DIR to a shorter folder")
+        raise DeployError(
+            f"{runtime} is too long for sockets (107 characters at most); set XDG_RUNTIME_DIR to a shorter folder"
+        )
     return Site(
         name=name,
         rig_file=str(rig_file),

@@ -13,7 +13,9 @@ def main() -> int:
     """Print a line per missing program; fail where CI is set."""
     missing = [(program, tests) for program, tests in NEEDS.items() if shutil.which(program) is None]
     for program, tests in missing:
-        sys.stderr.write(f"nvdac: {program} not found: leaving out {tests}; Debian: apt install chromium chromium-driver\n")
+        sys.stderr.write(
+            f"nvdac: {program} not found: leaving out {tests}; Debian: apt install chromium chromium-driver\n"
+        )
     return 1 if missing and os.environ.get("CI") else 0
 
 

@@ -36,7 +36,6 @@ def tiled_config(data_dir: str | Path, port: int) -> dict[str, Any]:
             "uri": f"sqlite:///{own / 'catalog.db'}",
             "writable_storage": [f"file://localhost{own / 'files'}", f"duckdb:///{own / 'tables.duckdb'}"],
             "readable_storage": [f"file://localhost{data}"],
-            "init_if_not_exists": True,
         },
         # without it `run.documents()` answers 406
         "media_types": {"BlueskyRun": {"application/json-seq": "bluesky_tiled_plugins.exporters:json_seq_exporter"}},

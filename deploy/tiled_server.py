@@ -29,13 +29,17 @@ def serve(configuration: Path, ready: Path | None) -> None:
     """
     if not os.environ.get(API_KEY_VARIABLE):
         raise SystemExit(f"set {API_KEY_VARIABLE} to the key of the Tiled server (letters and digits)")
-    uvicorn = yaml.safe_load(configuration.read_text())["uvicorn"]
-    uri = f"http://{uvicorn['host']}:{uvicorn['port']}"
+    settings = yaml.safe_load(configuration.read_text())
+    uri = f"http://{settings['uvicorn']['host']}:{settings['uvicorn']['port']}"
     if ready is not None:
         ready.unlink(missing_ok=True)
     threading.Thread(target=_prepare, args=(uri, ready), daemon=True).start()
     from tiled.commandline.main import cli_app
 
+    database = settings["catalog"]["uri"]
+    if not Path(database.removeprefix("sqlite:///")).exists():
+        # here and not by `init_if_not_exists`, which at every start runs a second interpreter for ten seconds
+        cli_app(["catalog", "init", database], standalone_mode=False)
     cli_app(["serve", "config", str(configuration)])
 
 

@@ -46,6 +46,9 @@ def say_waiting(say: Callable[[str], None]) -> Callable[[list[str]], None]:
     def report(missing: list[str]) -> None:
         if missing:
             compiling = any(name.startswith("worker") or name == "builder" for name in missing)
-            say(f"starting: waiting for {', '.join(missing)}" + (" (first start compiles the kernels)" if compiling else ""))
+            say(
+                f"starting: waiting for {', '.join(missing)}"
+                + (" (first start compiles the kernels)" if compiling else "")
+            )
 
     return report

@@ -1,0 +1,95 @@
+"""`nvdac session`: IPython with the RunEngine, the devices, the plans and the Tiled client of a running site."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from deploy.rig_file import load_rig
+from deploy.site import find_site
+
+BANNER = """nvdac session on {name}: live page {url}
+  RE(history())      zero-field cool and field warming of the rig file, with its adaptive ladder
+  RE(sweep())        one ODMR sweep here and now
+  where()            every position; rig, plans, catalog are there too
+  Ctrl-C             once: pause at the next checkpoint, twice: pause now; then RE.resume() or RE.abort()
+"""
+
+
+def open_shell(site_name: str | None) -> None:
+    """Open the prompt; returns when it is left.
+
+    Raises
+    ------
+    DeployError
+        Where no site runs or its devices do not connect.
+    """
+    site = find_site(site_name)
+    rig_file = load_rig(Path(site.rig_file))
+    from deploy.session import open_session
+
+    with open_session(site, rig_file, interactive=True) as session:
+        names = shell_names(session)
+        sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
+        from IPython.terminal.embed import InteractiveShellEmbed
+
+        shell: Any = InteractiveShellEmbed(user_ns=names, banner1="")
+        shell()
+
+
+def shell_names(session: Any) -> dict[str, Any]:
+    """Return what is at hand at the prompt."""
+    from bluesky import plan_stubs, plans
+
+    from deploy.plan_arguments import history_settings, run_info, sweep_settings
+    from plans.histories import zfc_field_warming
+    from plans.sweep import odmr
+    from stream.catalog import open_catalog
+
+    rig_file, rig = session.rig_file, session.rig
+
+    def history(**md: Any) -> Any:
+        """Zero-field cool and field warming as the rig file describes it."""
+        return zfc_field_warming(rig, history_settings(rig_file), run_info(rig_file), md=md)
+
+    def sweep(**md: Any) -> Any:
+        """One ODMR sweep at the present state point."""
+        return odmr(rig, sweep_settings(rig_file), run_info(rig_file), md=md)
+
+    def where() -> None:
+        """Print every position with its unit."""
+        sys.stdout.write("\n".join(positions(rig)) + "\n")
+
+    def catalog() -> Any:
+        """Return the Tiled client: raw runs and processed maps."""
+        return open_catalog(session.site.tiled_uri, session.site.tiled_api_key)
+
+    return {
+        "RE": session.engine,
+        "rig": rig,
+        "history": history,
+        "sweep": sweep,
+        "where": where,
+        "catalog": catalog,
+        "bp": plans,
+        "bps": plan_stubs,
+        "zfc_field_warming": zfc_field_warming,
+        "odmr": odmr,
+    }
+
+
+def positions(rig: Any) -> list[str]:
+    """Return one line per reading of every connected instrument."""
+    rows: list[str] = []
+    for name, device in rig.present().items():
+        read = getattr(device, "read", None)
+        describe = getattr(device, "describe", None)
+        if read is None or describe is None or name in ("camera", "analysis", "decision", "announcer"):
+            continue
+        facts = describe()
+        for key, reading in read().items():
+            value, unit = reading["value"], facts[key].get("units") or ""
+            shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+            rows.append(f"{key:<36} {shown:>14} {unit}")
+    return rows
