@@ -90,7 +90,7 @@ def ruby_scale(name: str = DEFAULT_RUBY_SCALE) -> RubyScale:
 def ruby_temperature_shift_nm(temperature_k: ArrayLike) -> Array:
     """Shift of R1 from its wavelength at 296 K by temperature alone, nm (Datchi et al. 2007, below about 300 K).
 
-    Constant below 50 K. Leaving it out at 20 K reads 2.4 GPa too low.
+    Constant below 50 K. Leaving it out at 20 K reads 2.4 (at 0 GPa) to 2.7 GPa (at 21 GPa) too low.
 
     Raises
     ------

@@ -31,8 +31,8 @@ def test_hsieh_set_gives_back_the_published_nv_frame_couplings():
     assert (hsieh.b.value, hsieh.c.value) == (pytest.approx(-1.47, abs=0.005), pytest.approx(3.42, abs=0.005))
 
 
-def test_swapping_the_sets_scales_the_shear_by_0_735_inverse():
-    # tau from the transverse shift: the set with the larger coupling reads the smaller shear.
+def test_swapping_the_sets_moves_the_shear_by_27_per_cent():
+    # The same transverse shift reads as 1.27 times the shear with the smaller coupling.
     ratio = stress_set("hsieh2019").transverse_shear / stress_set("barson2017").transverse_shear
     assert ratio == pytest.approx(0.785, abs=0.005)
 
