@@ -69,6 +69,10 @@ class TwinState:
         values["field_steps"] = [[step.gauss, step.temperature_max_k] for step in self.field_steps]
         return values
 
+    def to_text(self) -> str:
+        """Return the state as the JSON text of the state PV."""
+        return json.dumps(self.to_json())
+
 
 def parse_state(values: Mapping[str, object]) -> TwinState:
     """Read a state from JSON values.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
+from typing import Any
 
-from devices.twin.state import TwinStateError
+from devices.twin.state import TwinStateError, state_from_text
 
 
 class StateReader:
@@ -44,10 +43,6 @@ class StateReader:
         if not self._pv.wait_for_connection(timeout=self._timeout):
             raise TwinStateError(f"{self.pv_name} does not answer within {self._timeout:g} s; does the twin IOC run?")
         text = self._pv.get(as_string=True, use_monitor=False, timeout=self._timeout)
-        try:
-            values = json.loads(text)
-        except (TypeError, json.JSONDecodeError) as error:
-            raise TwinStateError(f"{self.pv_name} holds no state: {error}") from error
-        if not isinstance(values, dict):
+        if not text:
             raise TwinStateError(f"{self.pv_name} holds no state")
-        return cast("dict[str, object]", values)
+        return state_from_text(str(text)).to_json()
