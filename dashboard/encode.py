@@ -23,9 +23,9 @@ NOTHING, UNRESOLVED, EXCLUDED, FIRST_VALUE = 0, 1, 2, 3
 """Pixel codes; `FIRST_VALUE` and above carry a value."""
 LAST_VALUE = 65535
 """Highest pixel code."""
-NOT_MEASURED_NAMES = frozenset({"NOT_MEASURED", "NOT_YET_MEASURED", "NO_DATA", "NOTHING", "OUTSIDE", "DARK"})
+NOT_MEASURED_NAMES = frozenset({"NOT_YET_MEASURED"})
 """Status names of a pixel that has nothing to show (drawn empty)."""
-EXCLUDED_NAMES = frozenset({"EXCLUDED", "OCCLUDED", "MASKED", "RUBY", "LEADS"})
+EXCLUDED_NAMES = frozenset({"OCCLUDED", "MASKED"})
 """Status names of a pixel that is left out on purpose (drawn grey)."""
 
 _ALIGN = 8
@@ -145,7 +145,7 @@ def pack(envelope: Json, arrays: Mapping[str, NDArray[np.generic]], extra: Mappi
     return b"".join((len(text).to_bytes(4, "little"), text, *parts))
 
 
-def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None) -> bytes:
+def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None, missing: str = "unresolved") -> bytes:
     """Return the binary message of a channel update; a two-dimensional `value` becomes pixels.
 
     Parameters
@@ -154,13 +154,16 @@ def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None
         What was published.
     limits
         Colour limits of the channel's view, the least range of the pixel codes.
+    missing
+        What a NaN means: `unresolved` (the status says more) or `nothing`.
     """
     arrays = dict(update.arrays)
     extra: dict[str, Json] = {}
     if "value" in arrays and arrays["value"].ndim == 2:
         names = update.header.get("status_names")
         words = [str(name) for name in cast(list[object], names)] if isinstance(names, list | tuple) else []
-        pixels = map_pixels(arrays["value"], arrays.get("status"), words, limits)
+        status = arrays.get("status") if missing == "unresolved" else None
+        pixels = map_pixels(arrays["value"], status, words, limits)
         arrays["value"] = pixels.codes
         extra["value"] = {"pixels": True, "low": pixels.low, "high": pixels.high}
     envelope: Json = {

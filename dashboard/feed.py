@@ -24,6 +24,9 @@ ASKERS = 3
 class Subscriber(Protocol):
     """What is needed of `stream.state.StateSubscriber`."""
 
+    latest: dict[tuple[str, str], StateUpdate]
+    """(source, channel) -> newest update; what was dropped is no longer in it."""
+
     def poll(self, timeout_s: float) -> list[StateUpdate]:
         """Return what came."""
         ...
@@ -46,9 +49,13 @@ class Asker(Protocol):
 
 
 class Feed:
-    """A thread that opens the subscriber, polls it, and hands each list of updates to `sink`."""
+    """A thread that opens the subscriber, polls it, and hands each list of updates, and what exists, to `sink`."""
 
-    def __init__(self, connect: Callable[[], Subscriber], sink: Callable[[list[StateUpdate]], None]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Subscriber],
+        sink: Callable[[list[StateUpdate], frozenset[tuple[str, str]]], None],
+    ) -> None:
         self._connect = connect
         self._sink = sink
         self._stop = threading.Event()
@@ -70,7 +77,7 @@ class Feed:
             while not self._stop.is_set():
                 updates = subscriber.poll(POLL_S)
                 if updates and not self._stop.is_set():
-                    self._sink(updates)
+                    self._sink(updates, frozenset(subscriber.latest))
         finally:
             subscriber.close()
 
@@ -101,4 +108,6 @@ class Spectra:
         except (TimeoutError, OSError, ValueError) as problem:
             log.info("no spectrum: %s", problem)
             return "the map builder does not answer"
-        return reply if isinstance(reply, SpectrumReply) else "the map builder answered something else"
+        if isinstance(reply, SpectrumReply):
+            return reply
+        return str(getattr(reply, "reason", "the map builder answered something else"))

@@ -8,10 +8,11 @@ anything, and nothing grows. A value is encoded when the first viewer needs it, 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from dashboard.encode import encode_update
-from dashboard.views import limits_of
+from dashboard.views import view_of
 from stream.messages import StateUpdate
 
 
@@ -59,27 +60,33 @@ class Hub:
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
         self._version = 0
-        self._run_uid = ""
         self.viewers: set[Viewer] = set()
+
+    def put_all(self, updates: Iterable[StateUpdate], existing: Container[tuple[str, str]]) -> None:
+        """Take updates, and drop what its publisher has dropped: `existing` has (source, channel)."""
+        for update in updates:
+            self.put(update)
+        for name, slot in list(self._slots.items()):
+            if (slot.update.source, slot.update.channel) not in existing:
+                del self._slots[name]
+                for viewer in self.viewers:
+                    viewer.wake.set()
 
     def put(self, update: StateUpdate) -> None:
         """Take an update: it replaces what the channel held."""
         name = channel_name(update)
         self._version += 1
         self._slots[name] = _Slot(self._version, update)
-        if name == "run":
-            self._forget_other_runs(str(update.header.get("run_uid", "")))
         for viewer in self.viewers:
             if viewer.wants(name):
                 viewer.wake.set()
 
-    def _forget_other_runs(self, run_uid: str) -> None:
-        if run_uid == self._run_uid:
-            return
-        self._run_uid = run_uid
-        for name in [name for name in self._slots if name.startswith("film/")]:
-            if self._slots[name].update.header.get("run_uid", run_uid) != run_uid:
-                del self._slots[name]
+    def gone(self, viewer: Viewer) -> list[str]:
+        """Return the channels that a viewer was sent and that are no more, and mark them so."""
+        names = [name for name in viewer.seen if name not in self._slots]
+        for name in names:
+            del viewer.seen[name]
+        return names
 
     def take(self, viewer: Viewer) -> list[bytes]:
         """Return the encoded updates a viewer wants and has not seen, and mark them seen. Use up its credit first."""
@@ -98,5 +105,6 @@ class Hub:
     @staticmethod
     def _bytes(slot: _Slot) -> bytes:
         if slot.encoded is None:
-            slot.encoded = encode_update(slot.update, limits_of(slot.update.channel))
+            view = view_of(slot.update.channel)
+            slot.encoded = encode_update(slot.update, view.limits, view.missing) if view else encode_update(slot.update)
         return slot.encoded

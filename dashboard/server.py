@@ -70,11 +70,10 @@ def build_app(
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         loop = asyncio.get_running_loop()
 
-        def put_all(updates: list[StateUpdate]) -> None:
-            for update in updates:
-                hub.put(update)
+        def sink(updates: list[StateUpdate], existing: frozenset[tuple[str, str]]) -> None:
+            _into(loop, partial(hub.put_all, updates, existing))
 
-        feed = Feed(subscribe, lambda updates: _into(loop, partial(put_all, updates)))
+        feed = Feed(subscribe, sink)
         feed.start()
         ready()
         yield

@@ -104,14 +104,16 @@ class ViewerLink:
             except TimeoutError:
                 pass  # nothing new for a while: the beat below says that the server is alive
             viewer.wake.clear()
-            batch = [] if viewer.unacknowledged else self._hub.take(viewer)
-            if not batch and time.monotonic() - beat < BEAT_S:
+            free = not viewer.unacknowledged
+            gone = self._hub.gone(viewer) if free else []
+            batch = self._hub.take(viewer) if free else []
+            if not (batch or gone) and time.monotonic() - beat < BEAT_S:
                 continue
             said: Json = {"now_s": time.time()}
-            if batch:
+            if batch or gone:
                 viewer.batches += 1
                 viewer.unacknowledged = viewer.batches
-                said["batch"] = viewer.batches
+                said |= {"batch": viewer.batches, "gone": gone}
             for data in batch:
                 await self._socket.send_bytes(data)
             await self._socket.send_text(json.dumps(said))

@@ -31,7 +31,9 @@ class View:
     colours: str = ""
     """Colour table, see `dashboard.colour`."""
     limits: tuple[float, float] | None = None
-    """Colour limits; None takes the 2nd to 98th percentile of the sample's pixels."""
+    """Colour limits; None takes the 2nd to 98th percentile of what is there."""
+    missing: str = "unresolved"
+    """What a NaN of the map means: `unresolved` (hatched; the status says more) or `nothing` (left empty)."""
     digits: int = 3
     """Digits after the point where a value is written out."""
     low_means: str = ""
@@ -59,8 +61,8 @@ VIEWS: tuple[View, ...] = (
         unit="GPa", colours="acton", digits=2, reads=("run", "sweep", "curve/s"),
     ),
     View(
-        "tc", "map", "Onset temperature Tc", "map/tc", "strip", "a second temperature of the warming",
-        unit="K", colours="ember", digits=1, stale_when="never", reads=("run", "sweep", "curve/s"),
+        "tc", "map", "Onset Tc", "map/tc", "strip", "a second temperature of the warming",
+        unit="K", colours="ember", missing="nothing", digits=1, stale_when="never", reads=("run", "sweep", "curve/s"),
     ),
     View(
         "frame", "map", "Camera", "frame", "strip", "the first camera frame",
@@ -71,11 +73,11 @@ VIEWS: tuple[View, ...] = (
         unit="%", reads=("sweep",), weight=0.8,
     ),
     View(
-        "inspect", "inspect", "Inspected pixel", "map/s", "charts", "a click on a map: a pixel, or drag a region",
+        "inspect", "inspect", "Inspected", "map/s", "charts", "a click on a map: a pixel, or drag a region",
         unit="%", stale_when="never", reads=("sweep",), weight=0.8,
     ),
     View(
-        "curves", "curves", "s(T) at marked points, resistance beneath", "curve/s", "charts",
+        "curves", "curves", "s(T) at marked points over R(T)", "curve/s", "charts",
         "the first final map", stale_when="never", reads=("transport", "plan", "decision", "sweep"), weight=1.4,
     ),
     View(
@@ -106,9 +108,10 @@ def page_description() -> dict[str, object]:
     return {"views": [asdict(view) for view in VIEWS], "always": list(ALWAYS), "colour": colour.palette()}
 
 
-def limits_of(channel: str) -> tuple[float, float] | None:
-    """Return the colour limits of the first view of a channel, None where it has none."""
+def view_of(channel: str) -> View | None:
+    """Return the first map or film that shows a channel, None where there is none."""
     for view in VIEWS:
-        if channel == view.channel or (view.channel.endswith("/") and channel.startswith(view.channel)):
-            return view.limits
+        shows = channel == view.channel or (view.channel.endswith("/") and channel.startswith(view.channel))
+        if shows and view.kind in ("map", "film"):
+            return view
     return None

@@ -133,8 +133,8 @@ export class CurvesPanel extends ChartPanel {
       plot.dots(known.map((k) => t[k]), known.map((k) => values[k]), sigma && known.map((k) => sigma[k]), pointColour(i), 1);
       plot.clipped((c) => known.forEach((k) => star(c, plot.x(t[k]), plot.y(values[k]), 5.5, pointColour(i))));
       if (known.length) {
-        const last = known.at(-1);
-        plot.word(point.name, plot.x(t[last]) + 9, plot.y(values[last]) - 6, pointColour(i));
+        const first = known[0];
+        plot.word(point.name, plot.x(t[first]) - 9, plot.y(values[first]) - 6, pointColour(i), "right");
       }
       if (Number.isFinite(point.tc_k)) {
         plot.vertical(point.tc_k, pointColour(i), { dash: [6, 3], width: 1.3, label: `Tc ${point.name}`, row: i });

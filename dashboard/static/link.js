@@ -60,6 +60,7 @@ export class Link {
       this.page.clock(said.now_s);
       this.page.online(true);
       // A hidden tab gets no animation frame, keeps its credit, and so is sent nothing.
+      this.page.gone(said.gone ?? []);
       if (said.batch) requestAnimationFrame(() => { this.page.paint(); this.say({ ack: said.batch }); });
       return;
     }

@@ -2,8 +2,9 @@
 
 import { Panel } from "./panel.js";
 import { Raster } from "./raster.js";
-import { clock, duration, fixed, kelvin, make, shape, significant } from "./text.js";
+import { brief, clock, duration, fixed, kelvin, make, shape, significant } from "./text.js";
 
+const SILENT_S = 3;
 const DEVICE_ORDER = ["sample_temperature", "magnet", "cryostat", "microwave", "laser", "pressure", "transport", "ruby"];
 
 /** A panel over all channels that begin with the view's channel. */
@@ -40,8 +41,9 @@ export class DevicesPanel extends ManyPanel {
     const old = gone || heard > this.view.stale_s || !this.page.isOnline;
     const severity = gone ? "INVALID" : header.severity ?? "INVALID";
     const taken = this.store.now() - (header.time_s ?? time_s);
-    let note = Number.isFinite(header.setpoint) ? `set ${significant(header.setpoint)}` : "";
+    let note = Number.isFinite(header.setpoint) ? `set ${brief(header.setpoint)}` : "";
     if (header.on_demand && taken > 60) note = `${duration(taken)} ago`;
+    if (header.note) note = header.note;
     if (gone) note = "not connected";
     else if (old) note = `silent ${duration(heard)}`;
     const value = make("span", "val", `${significant(header.value)} `, make("i", "", header.unit ?? ""));
@@ -60,7 +62,9 @@ export class WorkersPanel extends Panel {
     if (!header) return;
     const camera = this.store.header("camera");
     const words = [`${header.frames_lost ?? 0} frames lost`];
-    if (Number.isFinite(camera.rate_hz)) words.push(`camera ${fixed(camera.rate_hz, 0)} Hz`);
+    const cameraAge = this.store.get("camera") ? this.store.now() - this.store.get("camera").time_s : 0;
+    if (cameraAge > SILENT_S) words.push(`camera silent ${duration(cameraAge)}`);
+    else if (Number.isFinite(camera.rate_hz)) words.push(`camera ${fixed(camera.rate_hz, 0)} Hz`);
     if (Number.isFinite(camera.ring_fill)) words.push(`ring ${fixed(camera.ring_fill * 100, 0)} %`);
     if (camera.reassignments) words.push(`${camera.reassignments} reassigned`);
     this.sub.textContent = words.join(" · ");

@@ -78,7 +78,7 @@ export class MapPanel extends Panel {
     const surface = fit(this.base);
     if (!surface) return;
     const { context, width, height, scale } = surface;
-    const bar = this.large ? 132 : Math.min(52, width * 0.34);
+    const bar = this.large ? (width < 560 ? 112 : 134) : 48;
     const [rows, columns] = field.shape;
     const size = Math.min((width - bar) / columns, height / rows);
     const [w, h] = [size * columns, size * rows];
@@ -88,7 +88,8 @@ export class MapPanel extends Panel {
     this.raster.draw(context, this.box, scale);
     this.drawRegions(context, size);
     this.drawScaleBar(context, size);
-    this.drawBar(context, this.box.x + w, height);
+    if (this.hasValues) this.drawBar(context, this.box.x + w, height, bar);
+    else this.say(context, "no value yet");
     this.paintOverlay();
     this.describe();
   }
@@ -99,8 +100,18 @@ export class MapPanel extends Panel {
       [this.maskKey, this.autoLimits] = [key, null];
       this.mask = polygonMask(run.regions?.sample, field.shape, run.pixel_size_um ?? 1);
     }
-    this.limits = this.view.limits ?? this.follow(percentiles(field, this.mask) ?? percentiles(field, new Uint8Array(field.data.length).fill(1)));
+    this.limits = this.view.limits ?? this.follow(percentiles(field));
     this.raster.update(field, this.view.colours, this.limits);
+    this.hasValues = field.data.some((code) => code >= FIRST);
+  }
+
+  /** A word in the middle of an empty map. */
+  say(context, text) {
+    context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
+    context.fillStyle = this.page.theme.soft;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(text, this.box.x + this.box.width / 2, this.box.y + this.box.height * 0.14);
   }
 
   /** Limits that follow the data, but not its every breath. */
@@ -196,13 +207,13 @@ export class MapPanel extends Panel {
     context.fillText(`${length} µm`, right - 7 - width / 2, bottom - 9);
   }
 
-  drawBar(context, left, height) {
+  drawBar(context, left, height, room) {
     const { theme } = this.page;
     const { limits, view } = this;
-    const words = this.large && view.low_means ? 17 : 4;
+    const words = this.large && view.low_means ? 26 : 5;
     const top = Math.max(words, this.box.y + words);
     const tall = Math.min(height, this.box.y + this.box.height) - top - words;
-    const x = left + (this.large ? 52 : 9);
+    const x = left + (this.large ? room - 82 : 8);
     const wide = this.large ? 16 : 9;
     for (let i = 0; i < 256; i++) {
       context.fillStyle = entry(view.colours, 255 - i);
@@ -221,24 +232,24 @@ export class MapPanel extends Panel {
     for (const value of marks.at) {
       const y = top + ((limits[1] - value) / (limits[1] - limits[0])) * tall;
       line(context, x + wide, y, x + wide + 4, y);
-      context.fillText(value.toFixed(marks.digits), x + wide + 7, y);
+      context.fillText(Math.abs(value) >= 1000 ? `${+(value / 1000).toFixed(2)}k` : value.toFixed(marks.digits), x + wide + 7, y);
     }
     context.stroke();
     if (!this.large) return;
-    this.drawHistogram(context, x - 3, top, tall);
+    this.drawHistogram(context, x - 3, top, tall, room - 90);
     context.fillStyle = theme.text;
     context.textAlign = "center";
-    context.fillText(view.high_means, x + wide / 2 + 4, top - 9);
-    context.fillText(view.low_means, x + wide / 2 + 4, top + tall + 10);
+    context.fillText(view.high_means, x + wide / 2 + 6, top - 16);
+    context.fillText(view.low_means, x + wide / 2 + 6, top + tall + 16);
   }
 
-  drawHistogram(context, right, top, tall) {
+  drawHistogram(context, right, top, tall, wide) {
     const bins = Math.max(24, Math.min(80, Math.round(tall / 5)));
     const counts = histogram(this.field, this.mask, this.limits, bins);
     const most = Math.max(...counts, 1);
     context.fillStyle = this.page.theme.point;
     for (let i = 0; i < bins; i++) {
-      const length = 44 * Math.sqrt(counts[i] / most);
+      const length = wide * Math.sqrt(counts[i] / most);
       context.fillRect(right - length, top + tall - ((i + 1) * tall) / bins, length, Math.max(tall / bins - 1, 1));
     }
   }
@@ -295,7 +306,7 @@ export class MapPanel extends Panel {
       line(c, 0, 15, 30, 15);
       c.stroke();
     }));
-    items.push(sign("inspected (click a pixel, drag a region)", (c) => {
+    items.push(sign("inspected: click or drag", (c) => {
       c.strokeStyle = "#ffae1a";
       c.lineWidth = 4;
       c.beginPath();

@@ -43,6 +43,13 @@ class Page {
     if (envelope.channel === "map/s") this.askAgain();
   }
 
+  gone(channels) {
+    for (const channel of channels) {
+      this.store.drop(channel);
+      for (const panel of this.panels) if (panel.reads(channel)) panel.dirty = true;
+    }
+  }
+
   clock(now) { this.store.clock(now); }
 
   online(isOnline) {

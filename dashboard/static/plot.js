@@ -193,10 +193,10 @@ export function star(context, x, y, radius, colour) {
   context.closePath();
   context.setLineDash([]);
   context.lineJoin = "round";
-  context.lineWidth = 3.6;
+  context.lineWidth = radius > 7 ? 3.6 : 2.4;
   context.strokeStyle = "rgb(0 0 0 / .65)";
   context.stroke();
-  context.lineWidth = 2;
+  context.lineWidth = radius > 7 ? 2 : 1.5;
   context.strokeStyle = "#fff";
   context.stroke();
   context.fillStyle = colour;

@@ -135,12 +135,10 @@ export function polygonMask(polygon, shape, pixelSize) {
   return mask;
 }
 
-/** Limits that hold the 2nd to 98th percentile of the masked values, or null without values. */
-export function percentiles(field, mask) {
-  const values = [];
-  for (let i = 0; i < field.data.length; i++) if (field.data[i] >= FIRST && mask[i]) values.push(field.data[i]);
+/** Limits that hold the 2nd to 98th percentile of the values, or null without values. */
+export function percentiles(field) {
+  const values = field.data.filter((code) => code >= FIRST).sort();
   if (!values.length) return null;
-  values.sort((a, b) => a - b);
   const at = (q) => valueOf(values[Math.round(q * (values.length - 1))], field);
   const [low, high] = [at(0.02), at(0.98)];
   const margin = Math.max((high - low) * 0.08, Math.abs(high) * 1e-4, 1e-9);

@@ -11,25 +11,28 @@ export class Store {
   put(envelope, arrays) {
     if (envelope.channel === "events") envelope.channel = `events/${envelope.source}`;
     this.values.set(envelope.channel, { ...envelope, header: envelope.header ?? EMPTY, arrays });
-    if (envelope.channel === "run") this.forgetOtherRuns(envelope.header.run_uid);
   }
 
-  /** A picture of another run is not part of this one. */
-  forgetOtherRuns(uid) {
-    if (uid === this.run) return;
-    this.run = uid;
-    for (const [channel, value] of this.values) {
-      if (value.header.run_uid && value.header.run_uid !== uid && value.source === "builder") this.values.delete(channel);
-    }
+  /** Drop a channel that its publisher dropped. */
+  drop(channel) { this.values.delete(channel); }
+
+  /** Whether a value belongs to a run other than the one shown: a picture of another run is not part of this one. */
+  isOther(value) {
+    const uid = this.header("run").run_uid;
+    return Boolean(uid && value.header.run_uid && value.header.run_uid !== uid);
   }
 
-  get(channel) { return this.values.get(channel); }
-  header(channel) { return this.values.get(channel)?.header ?? EMPTY; }
+  get(channel) {
+    const value = this.values.get(channel);
+    return value && channel !== "run" && this.isOther(value) ? undefined : value;
+  }
+
+  header(channel) { return this.get(channel)?.header ?? EMPTY; }
 
   /** All values whose channel begins with `prefix`. */
   all(prefix) {
     const found = [];
-    for (const [channel, value] of this.values) if (channel.startsWith(prefix)) found.push(value);
+    for (const [channel, value] of this.values) if (channel.startsWith(prefix) && !this.isOther(value)) found.push(value);
     return found;
   }
 

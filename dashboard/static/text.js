@@ -16,6 +16,12 @@ export function significant(value, digits = 4) {
   return fixed(value, Math.min(Math.max(digits - 1 - magnitude, 0), 4));
 }
 
+/** Like `significant`, without zeros at the end. */
+export function brief(value) {
+  const text = significant(value);
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return MISSING;
   const s = Math.max(0, seconds);

@@ -14,7 +14,7 @@ import numpy as np
 
 GAMMA_MHZ_PER_GAUSS = 2.8025
 OK, NOT_MEASURED, LOW_SNR, EXCLUDED = 0, 1, 2, 3
-STATUS_NAMES = ["OK", "NOT_MEASURED", "LOW_SNR", "EXCLUDED"]
+STATUS_NAMES = ["OK", "NOT_YET_MEASURED", "LOW_SNR", "OCCLUDED"]
 LADDER_K = (20.0, 28.0, 36.0, 44.0, 52.0, 60.0, 66.0, 70.0, 74.0, 78.0, 82.0, 90.0, 110.0, 150.0)
 REASON = (
     "Small step of 4 K: 38 % of the superconducting pixels are expected to lose diamagnetism between 70 and 78 K, "

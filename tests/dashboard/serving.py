@@ -21,11 +21,17 @@ class HandSubscriber:
     def __init__(self) -> None:
         self.updates: queue.Queue[StateUpdate] = queue.Queue()
         self.sequence = 0
+        self.latest: dict[tuple[str, str], StateUpdate] = {}
+
+    def drop(self, source, channel) -> None:
+        del self.latest[source, channel]
 
     def publish(self, source, channel, header, arrays, time_s=None) -> None:
         self.sequence += 1
         stamp = time.time() if time_s is None else time_s
-        self.updates.put(StateUpdate(source, "epoch", self.sequence, channel, stamp, header, arrays))
+        update = StateUpdate(source, "epoch", self.sequence, channel, stamp, header, arrays)
+        self.latest[source, channel] = update
+        self.updates.put(update)
 
     def poll(self, timeout_s):
         try:
