@@ -1,57 +1,18 @@
-"""EPICS for our devices: an environment that stays on loopback, PVs by configured name, one clear connection error.
-
-Channel Access reads its environment once, when the first PV is made: call `use_loopback` (or set the same variables)
-before any device is made.
-"""
+"""EPICS for our devices: PVs by configured name, and one clear connection error."""
 
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from ophyd import Device, EpicsSignal, EpicsSignalRO, FormattedComponent, Kind, Signal
-
-_REPEATER_PORT: Final = "EPICS_CA_REPEATER_PORT"
-_held: list[socket.socket] = []
 
 
 class DeviceError(RuntimeError):
     """An instrument is missing, does not answer or refuses; the message is one line for people."""
-
-
-def use_loopback(ca_port: int) -> dict[str, str]:
-    """Keep Channel Access of this process on 127.0.0.1 and `ca_port`; returns the variables that were set."""
-    variables = {
-        "PVXS_QSRV_ENABLE": "NO",
-        "EPICS_PVAS_INTF_ADDR_LIST": "127.0.0.1",
-        "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
-        "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
-        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-        "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
-        "EPICS_CA_SERVER_PORT": str(ca_port),
-        "EPICS_CAS_SERVER_PORT": str(ca_port),
-        "EPICS_CA_MAX_ARRAY_BYTES": "1000000",
-    }
-    os.environ.update(variables)
-    return variables
-
-
-def quiet_repeater() -> None:
-    """Keep libca from looking for the `caRepeater` program, which wheels do not bring, and from complaining about it.
-
-    The repeater only passes beacons on. A client takes it as running where its UDP port is taken, so we take one.
-    """
-    if _REPEATER_PORT in os.environ and _held:
-        return
-    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    holder.bind(("127.0.0.1", 0))
-    _held.append(holder)
-    os.environ[_REPEATER_PORT] = str(holder.getsockname()[1])
 
 
 class PV(FormattedComponent[Any]):

@@ -211,7 +211,7 @@ class Monitor:
 
 def connect(monitor: Monitor) -> list[object]:
     """Watch the PVs of a monitor over Channel Access; returns what must be kept alive."""
-    from devices.epics import quiet_repeater
+    from devices.channel_access import quiet_repeater
 
     quiet_repeater()
     names = sorted({pv for row in monitor.rows for pv in row.pvs})

@@ -9,9 +9,10 @@ from typing import Any
 from devices.analysis import Analysis
 from devices.announcer import Announcer
 from devices.camera import Camera
+from devices.channel_access import quiet_repeater
 from devices.cryostat import Cryostat
 from devices.decision import DecisionRecord
-from devices.epics import DeviceError, RigDevice, quiet_repeater, wait_connected
+from devices.epics import DeviceError, RigDevice, wait_connected
 from devices.laser import Laser
 from devices.magnet import Magnet
 from devices.microwave import MicrowaveSource

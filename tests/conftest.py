@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.tiled_config import API_KEY_VARIABLE, write_tiled_config
+from devices.channel_access import quiet_repeater, use_loopback
 from stream.settings import StreamSettings
 
 KEY = "0123456789abcdef"
@@ -77,3 +78,42 @@ def own_tiled_server(tmp_path):
 @pytest.fixture(autouse=True)
 def _tiled_key(monkeypatch):
     monkeypatch.setenv(API_KEY_VARIABLE, KEY)
+
+
+@pytest.fixture(scope="session")
+def ca_ports():
+    """Two Channel Access ports, searched by this process: the first for the bench IOC, the second for a twin's.
+
+    Channel Access reads its environment once per process, so every test that uses EPICS in this process asks for this.
+    """
+    ports: list[int] = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    use_loopback(ports[0])
+    os.environ["EPICS_CA_ADDR_LIST"] = " ".join(f"127.0.0.1:{port}" for port in ports)
+    quiet_repeater()
+    return tuple(ports)
+
+
+@pytest.fixture(scope="session")
+def bench_ioc(ca_ports):
+    """A small IOC with every PV of a rig, quick dynamics and refusals on demand; yields its prefix."""
+    prefix = "BENCH:"
+    port = str(ca_ports[0])
+    environment = {**os.environ, "EPICS_CA_SERVER_PORT": port, "EPICS_CAS_SERVER_PORT": port}
+    program = Path(__file__).parent / "devices" / "bench_ioc.py"
+    with subprocess.Popen(
+        [sys.executable, str(program), prefix],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any("bench ready" in line for line in lines)
+        yield prefix
+        process.terminate()
+        process.wait(10)

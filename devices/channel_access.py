@@ -1,0 +1,44 @@
+"""The environment of Channel Access: loopback only, and no complaint about a missing repeater. Imports no EPICS.
+
+Channel Access reads its environment when it is first used; the server port is read as early as `import ophyd`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+_REPEATER_PORT: Final = "EPICS_CA_REPEATER_PORT"
+_held: list[socket.socket] = []
+
+
+def use_loopback(ca_port: int) -> dict[str, str]:
+    """Keep Channel Access of this process on 127.0.0.1 and `ca_port`; returns the variables that were set."""
+    variables = {
+        "PVXS_QSRV_ENABLE": "NO",
+        "EPICS_PVAS_INTF_ADDR_LIST": "127.0.0.1",
+        "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
+        "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
+        "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        "EPICS_CA_ADDR_LIST": f"127.0.0.1:{ca_port}",
+        "EPICS_CA_SERVER_PORT": str(ca_port),
+        "EPICS_CAS_SERVER_PORT": str(ca_port),
+        "EPICS_CA_MAX_ARRAY_BYTES": "1000000",
+    }
+    os.environ.update(variables)
+    return variables
+
+
+def quiet_repeater() -> None:
+    """Keep libca from looking for the `caRepeater` program, which wheels do not bring, and from complaining about it.
+
+    The repeater only passes beacons on. A client takes it as running where its UDP port is taken, so we take one.
+    """
+    if _REPEATER_PORT in os.environ and _held:
+        return
+    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    holder.bind(("127.0.0.1", 0))
+    _held.append(holder)
+    os.environ[_REPEATER_PORT] = str(holder.getsockname()[1])
