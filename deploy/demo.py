@@ -121,7 +121,7 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
 
 def _evaluate(site: Site, rig: RigFile, outcome: Outcome) -> dict[str, Any]:
     """Compare with the truth in a process of its own: the plan's process does not load the compiled estimator."""
-    settings = {
+    settings: dict[str, Any] = {
         "twin": dataclasses.asdict(rig.twin) if rig.twin else {},
         "products": outcome.products,
         "sweep": outcome.sweep_files[-1],

@@ -51,7 +51,7 @@ class SweepPicture:
 def colour_map(name: str) -> ListedColormap:
     """Return the page's colour table as a matplotlib colour map; unresolved pixels show the dark green ground."""
     colours = ListedColormap(table(name) / 255.0, name=name)
-    colours.set_bad([value / 255.0 for value in UNRESOLVED_DARK])
+    colours.set_bad("#{:02x}{:02x}{:02x}".format(*UNRESOLVED_DARK))
     return colours
 
 
@@ -86,8 +86,8 @@ def _warming(warming: list[SweepPicture]) -> Figure:
     columns = min(6, len(warming))
     rows = -(-len(warming) // columns)
     figure = Figure(figsize=(1.8 * columns + 0.8, 1.95 * rows), layout="constrained")
-    axes = cast("NDArray[Any]", figure.subplots(rows, columns, squeeze=False))
-    image = None
+    axes = figure.subplots(rows, columns, squeeze=False)
+    image: Any = None
     for axis, sweep in zip(axes.flat, warming, strict=False):
         image = _map(axis, sweep.planes["s"], "RdBu_r", S_LIMITS, sweep.attributes)
         axis.set_title(f"{sweep.temperature_k:.1f} K", fontsize=8)

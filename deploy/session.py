@@ -87,12 +87,15 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     archive = DocumentArchive(stream, site.tiled_uri)
     engine = SessionEngine({})
     engine.subscribe(cast("Any", archive))
-    engine.ask_field = (
-        (lambda: ask_field(rig)) if interactive else (lambda: LOGGER.warning("field and temperature hold"))
-    )
+    engine.ask_field = (lambda: ask_field(rig)) if interactive else say_hold
     if interactive:
         engine.waiting_hook = cast("Any", ProgressBarManager())
     return Session(site, rig_file, engine, rig, archive, publisher)
+
+
+def say_hold() -> None:
+    """Say what happens to the field after an unattended abort."""
+    LOGGER.warning("aborted unattended: microwave and laser are off, field and temperature hold")
 
 
 def ask_field(rig: Rig) -> None:

@@ -27,15 +27,14 @@ def open_shell(site_name: str | None) -> None:
     """
     site = find_site(site_name)
     rig_file = load_rig(Path(site.rig_file))
+    from IPython import start_ipython
+
     from deploy.session import open_session
 
     with open_session(site, rig_file, interactive=True) as session:
         names = shell_names(session)
         sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
-        from IPython.terminal.embed import InteractiveShellEmbed
-
-        shell: Any = InteractiveShellEmbed(user_ns=names, banner1="")
-        shell()
+        start_ipython(argv=["--no-banner"], user_ns=names)
 
 
 def shell_names(session: Any) -> dict[str, Any]:

@@ -63,7 +63,10 @@ def test_the_contracts_hold(tree: Path) -> None:
 def test_a_planted_violation_breaks_its_contract(tree: Path, contract: str) -> None:
     import tomllib
 
-    names = {c["id"]: c["name"] for c in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]}
+    names = {
+        c["id"]: c["name"]
+        for c in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    }
     path, statement = PLANTED[contract]
     file = tree / path
     before = file.read_text()

@@ -20,7 +20,9 @@ def test_no_dependency_claims_our_names() -> None:
         assert not tops & set(FOLDERS), f"{distribution.metadata['Name']} claims {tops & set(FOLDERS)}"
 
 
-@pytest.mark.parametrize("module", ["dashboard.server", "deploy.session", "devices.rig", "plans.histories", "devices.monitor"])
+@pytest.mark.parametrize(
+    "module", ["dashboard.server", "deploy.session", "devices.rig", "plans.histories", "devices.monitor"]
+)
 def test_numba_is_not_loaded(module: str) -> None:
     code = f"import {module}, sys; sys.exit('numba' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
