@@ -18,6 +18,12 @@ from analyzers.spectrum import rectangle_sums
 from stream.messages import SpectrumRequest, Tile
 from stream.worker_link import BandFrame, BandGranted
 
+PROVISIONAL_INTERVAL_S = 0.3
+"""Shortest time between two provisional fits of a band, s."""
+
+PROVISIONAL_REST = 2.0
+"""Rest after a provisional fit, in units of its duration: frames and final fits of other bands come first."""
+
 Key = tuple[str, int, int, int]
 """Run uid, sweep, first row, lease: what tells bands apart."""
 
@@ -45,8 +51,8 @@ class Band:
     """Sums so far."""
     done: bool = False
     """True once the final tile was made."""
-    fitted_s: float = 0.0
-    """Monotonic time of the last fit, s."""
+    due_s: float = 0.0
+    """Monotonic time before which no provisional fit is made, s."""
     _revision: int = 0
     _fitted_frames: int = 0
     _fit: FitMap | None = None
@@ -84,6 +90,7 @@ class Band:
     def fit(self) -> Tile:
         """Fit what is there: for good from the settings alone when complete, else from the last fit on."""
         final = self.complete
+        began = time.monotonic()
         self._fit = fit_band(
             self.cube.sums,
             self.cube.passes_added,
@@ -95,7 +102,8 @@ class Band:
         self._fitted_frames = self.cube.frames_added
         self._revision += 1
         self.done = final
-        self.fitted_s = time.monotonic()
+        now = time.monotonic()
+        self.due_s = now + max(PROVISIONAL_INTERVAL_S, PROVISIONAL_REST * (now - began))
         return self._tile(self._fit, final)
 
     def _tile(self, fit: FitMap, final: bool) -> Tile:

@@ -1,4 +1,4 @@
-"""What the builder shows: header and arrays of each state channel, made of maps; see docs/reference/state-channels.md."""
+"""What the builder shows: header and arrays of each state channel (docs/reference/state-channels.md), made of maps."""
 
 from __future__ import annotations
 
@@ -152,11 +152,11 @@ def mean_spectrum_channel(maps: SweepMaps, run: RunMaps, fitted: FittedSpectrum,
         "run_uid": maps.start.run_uid,
         "sweep": maps.start.sweep,
         "temperature_k": maps.start.state.temperature_k,
-        "s": s if np.isfinite(s) else None,
-        "sigma_s": sigma_s if np.isfinite(sigma_s) else None,
         "guides_mhz": guides(maps, run),
         "final": final,
     }
+    if np.isfinite(s):
+        header |= {"s": s, "sigma_s": sigma_s}
     arrays = {
         "frequency_mhz": fitted.data.frequency_mhz,
         "signal": fitted.data.signal.astype(np.float32),

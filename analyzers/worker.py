@@ -24,9 +24,6 @@ from stream.messages import Json, RunStart, SpectrumReply, SpectrumRequest
 from stream.settings import load_settings
 from stream.worker_link import BandFrame, BandGranted, BandRevoked, WorkerLink
 
-PROVISIONAL_INTERVAL_S = 0.3
-"""Shortest time between two provisional fits of a band, s."""
-
 KEPT_BYTES = 256 * 1024 * 1024
 """Cubes of finished bands kept for questions, bytes; the oldest go first."""
 
@@ -72,12 +69,13 @@ class Worker:
         self._name = name
         self._bands: dict[Key, Band] = {}
         self._finished: dict[Key, Band] = {}
+        self._complete: deque[Key] = deque()
         self._load = Load()
         self._reported_s = 0.0
 
     def step(self) -> None:
         """Take the news; fit what is complete, else the band whose picture is oldest, else answer questions."""
-        events = self._link.poll(0.0 if self._due() else POLL_S)
+        events = self._link.poll(0.0 if self._complete or self._due() else POLL_S)
         for event in events:
             match event:
                 case RunStart():
@@ -92,8 +90,9 @@ class Worker:
                     pass
         for token, request in self._link.requests():
             self._link.reply(token, self._answer(request))
-        due = None if events else self._due()
-        if due is not None:
+        if self._complete:
+            self._finish(self._complete.popleft())
+        elif not events and (due := self._due()) is not None:
             self._fit(due)
         self._report()
 
@@ -114,7 +113,7 @@ class Worker:
         self._bands[key_of(grant)] = Band(grant, settings, regions, self._name)
 
     def _frame(self, frame: BandFrame) -> None:
-        """Add a frame and say so; the last one starts the final fit."""
+        """Add a frame and say so; the last one puts the band in line for its final fit."""
         began = time.monotonic()
         key = key_of(frame)
         band = self._bands.get(key)
@@ -129,8 +128,14 @@ class Worker:
             return
         self._load.add(time.monotonic() - began, 0)
         if band is not None and key in self._bands and band.complete:
+            self._complete.append(key)
+
+    def _finish(self, key: Key) -> None:
+        """Fit a complete band for good, unless it was taken away meanwhile."""
+        band = self._bands.pop(key, None)
+        if band is not None:
             self._fit(band)
-            self._keep(key, self._bands.pop(key))
+            self._keep(key, band)
 
     def _fit(self, band: Band) -> None:
         began = time.monotonic()
@@ -140,9 +145,9 @@ class Worker:
 
     def _due(self) -> Band | None:
         """Return the band whose provisional fit is oldest and due, or None."""
-        latest = time.monotonic() - PROVISIONAL_INTERVAL_S
-        stale = [band for band in self._bands.values() if band.stale and band.fitted_s <= latest]
-        return min(stale, key=lambda band: band.fitted_s) if stale else None
+        now = time.monotonic()
+        due = [band for band in self._bands.values() if band.stale and band.due_s <= now]
+        return min(due, key=lambda band: band.due_s) if due else None
 
     def _keep(self, key: Key, band: Band) -> None:
         """Keep a finished cube for questions, within the memory allowed."""

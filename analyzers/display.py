@@ -1,0 +1,109 @@
+"""The builder's pace: which channels are published when. Finals at once, the growing map a few times per second."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from analyzers.assembly import SweepAssembly
+from analyzers.channels import (
+    Channel,
+    analysis_channel,
+    curve_channel,
+    film_channel,
+    map_channels,
+    mean_spectrum_channel,
+    run_channel,
+    sweep_channel,
+    tc_channel,
+)
+from analyzers.pipeline import SweepMaps
+from analyzers.run_work import RunWork
+from analyzers.spectrum import fit, normalise
+from analyzers.tc import TcMaps
+from stream.messages import AnalysisReport
+from stream.state import StatePublisher
+
+INTERVAL_S = 0.25
+"""Shortest time between two pictures of a growing map, s."""
+
+SPECTRUM_INTERVAL_S = 0.5
+"""Shortest time between two mean spectra, s: each is fitted."""
+
+REGION = "sample"
+"""Region whose mean spectrum is shown."""
+
+
+@dataclass
+class Display:
+    """What was published last."""
+
+    publisher: StatePublisher
+    """Where channels go."""
+    _assembly: SweepAssembly | None = None
+    _shown: tuple[int, int, int] = (-1, -1, -1)
+    _refreshed_s: float = 0.0
+    _spectrum_s: float = 0.0
+    _last_sweep: int = -1
+
+    def begin(self, run: RunWork) -> None:
+        """Forget the pictures of the run before."""
+        for prefix in ("map/", "film/", "spectrum/", "curve/", "sweep", "analysis"):
+            self.publisher.forget(prefix)
+        self._assembly, self._shown, self._last_sweep = None, (-1, -1, -1), -1
+        self._publish(run_channel(run.maps, finished=False))
+
+    def refresh(self, run: RunWork) -> None:
+        """Show how far the newest sweep is, where that changed and is due."""
+        assembly = run.newest
+        if assembly is None or time.monotonic() - self._refreshed_s < INTERVAL_S:
+            return
+        state = (assembly.start.sweep, assembly.revision, assembly.frames_sent)
+        if state == self._shown:
+            return
+        grown = state[:2] != self._shown[:2]
+        self._shown, self._refreshed_s = state, time.monotonic()
+        final = assembly.start.sweep in run.maps.finals
+        self._publish(sweep_channel(assembly, final))
+        if grown and not final:
+            self._growing(run, assembly)
+
+    def final(self, run: RunWork, maps: SweepMaps, report: AnalysisReport, tc: TcMaps | None) -> None:
+        """Show final maps; an older sweep than the one on show adds to film and curves only."""
+        assembly = run.newest
+        newest = maps.start.sweep >= self._last_sweep
+        if newest:
+            revision = assembly.revision if assembly is not None else 1
+            self._last_sweep = maps.start.sweep
+            for channel in map_channels(maps, revision, final=True):
+                self._publish(channel)
+            if assembly is not None and assembly.start.sweep == maps.start.sweep:
+                self._publish(sweep_channel(assembly, final=True))
+                self._spectrum(run, maps, assembly, final=True)
+        if tc is not None:
+            self._publish(tc_channel(maps.start, tc.tc_k, tc.tc_sigma_k, tc.status))
+        film = film_channel(maps)
+        if film is not None:
+            self._publish(film)
+            self._publish(curve_channel(run.maps))
+        self._publish(analysis_channel(report))
+
+    def _growing(self, run: RunWork, assembly: SweepAssembly) -> None:
+        maps = run.look()
+        if maps is None:
+            return
+        self._last_sweep = maps.start.sweep
+        for channel in map_channels(maps, assembly.revision, final=False):
+            self._publish(channel)
+        if time.monotonic() - self._spectrum_s >= SPECTRUM_INTERVAL_S:
+            self._spectrum_s = time.monotonic()
+            self._spectrum(run, maps, assembly, final=False)
+
+    def _spectrum(self, run: RunWork, maps: SweepMaps, assembly: SweepAssembly, final: bool) -> None:
+        sums = assembly.region_sums(REGION)
+        data = normalise(sums, assembly.start.frequency_mhz, run.start.noise)
+        if data.frequency_mhz.size:
+            self._publish(mean_spectrum_channel(maps, run.maps, fit(data, run.maps.settings), final))
+
+    def _publish(self, channel: Channel) -> None:
+        self.publisher.publish(channel.name, channel.header, channel.arrays)
