@@ -1,9 +1,9 @@
 """Bluesky documents to disk and to Tiled: the RunEngine waits for the disk only, and Tiled being down loses nothing.
 
-Every document is appended to `<data>/documents/<run uid>.jsonl` and synced before the RunEngine goes on; a thread hands
-it to Tiled. A run that Tiled has whole gets the mark `<run uid>.archived` beside its log; every log without that mark is
-written again, from its first document, as soon as Tiled answers: also the runs of a session that was killed, which are
-closed as aborted.
+Every document is appended to `<data>/documents/<run uid>.jsonl` and synced before the RunEngine goes on; a thread
+hands it to Tiled. A run that Tiled has whole gets the mark `<run uid>.archived` beside its log; every log without that
+mark is written again, from its first document, as soon as Tiled answers: also the runs of a session that was killed,
+which are closed as aborted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from stream.catalog import RAW, CatalogError, catalog, close_catalog, open_catalog, without_numba
-from stream.document_log import DocumentLog, read_documents, unfinished_logs
+from stream.document_log import DocumentLog, is_archived, locked, mark_archived, read_documents, unfinished_logs
 from stream.messages import Json
 from stream.settings import StreamSettings
 
@@ -56,11 +56,12 @@ class DocumentArchive:
             self._logs[run_uid] = DocumentLog(self._data_dir, run_uid)
         log = self._logs[run_uid]
         log.append(name, doc)
-        if self._sink is not None:
-            self._sink.put(run_uid, name, doc)
         if name == "stop":
-            log.close()
             del self._logs[run_uid]
+        if self._sink is not None:
+            self._sink.put(name, doc, log)
+        elif name == "stop":
+            log.close()
 
     def _run_uid(self, name: str, doc: Json) -> str:
         """Return the run a document belongs to, and remember what later documents refer to."""
@@ -117,20 +118,23 @@ class _TiledSink:
         self._retry = threading.Thread(target=self._retry_loop, name="tiled-retry", daemon=True)
         self._retry.start()
 
-    def put(self, run_uid: str, name: str, doc: Json) -> None:
+    def put(self, name: str, doc: Json, log: DocumentLog) -> None:
         with self._changed:
             self._queued += 1
             if name == "stop":
-                self._unarchived.add(run_uid)
-        self._buffer(name, {"run_uid": run_uid, "doc": doc})
+                self._unarchived.add(log.run_uid)
+        self._buffer(name, (log, doc))
 
-    def _send(self, name: str, item: Json) -> None:
+    def _send(self, name: str, item: tuple[DocumentLog, Json]) -> None:
         """Hand one document to the run's writer; called in the buffer's thread."""
-        run_uid, doc = str(item["run_uid"]), cast("Json", item["doc"])
+        log, doc = item
         try:
             with self._sending:
-                self._send_one(run_uid, name, doc)
+                self._send_one(log.run_uid, name, doc)
         finally:
+            if name == "stop":
+                # the lock goes with it: whoever finds the log without its mark may write the run again
+                log.close()
             with self._changed:
                 self._queued -= 1
                 self._changed.notify_all()
@@ -174,8 +178,8 @@ class _TiledSink:
     def _catch_up(self, path: Path) -> bool:
         """Write one run from its log; False where Tiled does not take it now."""
         run_uid = path.stem
-        with self._sending:
-            if run_uid in self._writers:
+        with self._sending, locked(path) as mine:
+            if not mine or is_archived(path):
                 return True
             try:
                 with catalog(self._uri, self._api_key) as client:
@@ -190,7 +194,7 @@ class _TiledSink:
             return True
 
     def _archived(self, run_uid: str) -> None:
-        DocumentLog.mark_archived(self._data_dir, run_uid)
+        mark_archived(self._data_dir, run_uid)
         with self._changed:
             self._unarchived.discard(run_uid)
             self._changed.notify_all()

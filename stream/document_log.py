@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -29,6 +30,7 @@ class DocumentLog:
     """
 
     def __init__(self, data_dir: str | Path, run_uid: str) -> None:
+        self.run_uid = run_uid
         self.path = documents_path(data_dir, run_uid)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: IO[str] = self.path.open("x", encoding="utf-8")
@@ -44,17 +46,22 @@ class DocumentLog:
         """Close and unlock; safe to call twice."""
         self._file.close()
 
-    @staticmethod
-    def mark_archived(data_dir: str | Path, run_uid: str) -> None:
-        """Say that Tiled has the whole run."""
-        documents_path(data_dir, run_uid).with_suffix(_MARK).touch()
+
+def mark_archived(data_dir: str | Path, run_uid: str) -> None:
+    """Say that Tiled has the whole run."""
+    documents_path(data_dir, run_uid).with_suffix(_MARK).touch()
+
+
+def is_archived(path: Path) -> bool:
+    """Say whether Tiled has the whole run of a log."""
+    return path.with_suffix(_MARK).exists()
 
 
 def unfinished_logs(data_dir: str | Path) -> list[Path]:
-    """Return the logs of closed or abandoned runs that Tiled has not got whole, oldest first."""
+    """Return the logs that nobody writes or sends and whose runs Tiled has not got whole, oldest first."""
     folder = documents_path(data_dir, "x").parent
     logs = sorted(folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
-    return [path for path in logs if not path.with_suffix(_MARK).exists() and not _locked(path)]
+    return [path for path in logs if not is_archived(path) and _free(path)]
 
 
 def read_documents(path: str | Path, close: bool = False) -> Iterator[tuple[str, Json]]:
@@ -104,14 +111,21 @@ def _stop_document(run_uid: str, streams: dict[str, int]) -> Json:
     }
 
 
-def _locked(path: Path) -> bool:
-    """Say whether the log's writer lives."""
+@contextlib.contextmanager
+def locked(path: Path) -> Generator[bool]:
+    """Take a log's lock and give True, or give False where its writer or another sender has it."""
     with path.open(encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _free(path: Path) -> bool:
+    with locked(path) as mine:
+        return mine
 
 
 def _plain(value: object) -> object:
