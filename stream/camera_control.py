@@ -137,7 +137,8 @@ class CameraControl:
                 return
             self._closed = True
             self._socket.close()
-        self._context.destroy(linger=0)
+        # a `wait_sent` under way closes its own socket within a quarter of a second; term waits for it
+        self._context.term()
 
     def __enter__(self) -> CameraControl:
         return self

@@ -2,108 +2,260 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+import queue
+import time
+from collections import deque
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stream.messages import Json, RunStart, RunStop, SpectrumReply, SpectrumRequest, SweepStart, Tile
+from stream.bands import Band, BandFrame, BandGranted, BandRevoked, FrameSource, WorkerEvent
+from stream.link_messages import (
+    Ack,
+    FramesReady,
+    LeaseGrant,
+    LeaseReturn,
+    LeaseRevoke,
+    ReplayRequest,
+    SpectrumAnswer,
+    Welcome,
+)
+from stream.messages import Json, RunStart, RunStop, SpectrumReply, SpectrumRequest, SweepAbort, SweepStart, Tile
+from stream.ring import RingError
 from stream.settings import StreamSettings
+from stream.slots import SweepKey
+from stream.worker_io import SessionEnded, WorkerIo
 
+MAX_FRAMES = 256
+"""Most frames that one poll returns."""
+KEEP_RUNS = 2
+"""Runs whose finals are kept for a builder that begins again."""
 
-@dataclass(frozen=True)
-class BandGranted:
-    """The worker owns a band of a sweep from now on: begin an empty cube."""
+__all__ = ["BandFrame", "BandGranted", "BandRevoked", "WorkerEvent", "WorkerLink"]
 
-    run: RunStart
-    """The run."""
-    sweep: SweepStart
-    """The sweep."""
-    y0: int
-    """First camera row of the band."""
-    y1: int
-    """One past its last row."""
-    lease: int
-    """Number of the lease, repeated in tiles."""
-
-
-@dataclass(frozen=True)
-class BandFrame:
-    """One frame of one band, given exactly once per lease."""
-
-    run_uid: str
-    """The Bluesky run."""
-    sweep: int
-    """Number of the sweep."""
-    y0: int
-    """First camera row of the band."""
-    y1: int
-    """One past its last row."""
-    lease: int
-    """Lease of the band."""
-    pass_index: int
-    """Traversal of the frequency list."""
-    index: int
-    """Index in the frequency list."""
-    pixels: NDArray[np.generic]
-    """(y1 - y0, x) counts, read-only, valid until acknowledged."""
-
-
-@dataclass(frozen=True)
-class BandRevoked:
-    """The worker no longer owns the band: drop its cube."""
-
-    run_uid: str
-    """The Bluesky run."""
-    sweep: int
-    """Number of the sweep."""
-    y0: int
-    """First camera row of the band."""
-    y1: int
-    """One past its last row."""
-    lease: int
-    """Lease that ended."""
-
-
-WorkerEvent = RunStart | RunStop | BandGranted | BandFrame | BandRevoked
+_log = logging.getLogger(__name__)
 
 
 class WorkerLink:
-    """Link of one worker to the frame server and the builder; heartbeats go on while a fit runs without the GIL."""
+    """Link of one worker to the frame server and the builder; heartbeats go on while a fit runs without the GIL.
+
+    Every frame of a band is given exactly once per lease, in order. All methods are for one thread.
+
+    Parameters
+    ----------
+    settings
+        Where the sockets are.
+    worker
+        Name of the worker, unique on the rig.
+    """
 
     def __init__(self, settings: StreamSettings, worker: str) -> None:
-        raise NotImplementedError
+        self.worker = worker
+        self._io = WorkerIo(settings, worker)
+        self._source = FrameSource(copy=settings.full_policy != "pause")
+        self._runs: dict[str, RunStart] = {}
+        self._sweeps: dict[SweepKey, SweepStart] = {}
+        self._bands: dict[tuple[SweepKey, int], Band] = {}
+        self._events: deque[WorkerEvent] = deque()
+        self._ready: deque[FramesReady] = deque()
+        self._touched: dict[tuple[SweepKey, int], Band] = {}
+        self.duplicates = 0
+        self.refused_tiles = 0
+        self._io.start()
 
     def poll(self, timeout_s: float) -> list[WorkerEvent]:
-        """Return what happened, in order; empty after `timeout_s` without news."""
-        raise NotImplementedError
+        """Return what happened, in order; empty after `timeout_s` without news. Sends the acknowledgements so far."""
+        self._flush_acks()
+        until = time.monotonic() + timeout_s
+        while True:
+            self._drain()
+            self._take_frames()
+            if self._events:
+                return [self._events.popleft() for _ in range(len(self._events))]
+            left = until - time.monotonic()
+            if left <= 0:
+                return []
+            try:
+                self._handle(self._io.inbox.get(timeout=left))
+            except queue.Empty:
+                return []
 
     def acknowledge(self, frame: BandFrame) -> bool:
-        """Say that the frame is in the cube. False where its pixels changed under the reader: the band is then revoked."""
-        raise NotImplementedError
+        """Say that the frame is in the cube.
+
+        Returns
+        -------
+        bool
+            False where the lease has ended or the pixels changed under the reader: the cube is spoilt, `BandRevoked` follows.
+        """
+        key = (frame.run_uid, frame.sweep)
+        band = self._bands.get((key, frame.y0))
+        if band is None or band.lease != frame.lease:
+            return False
+        number = frame.pass_index * len(band.sweep.frequency_mhz) + frame.index
+        if not band.add(number, self._source):
+            self._io.post(LeaseReturn(*key, frame.y0, band.lease, "the ring moved on while the frame was read"))
+            self._revoke(key, frame.y0)
+            return False
+        self._touched[key, frame.y0] = band
+        return True
 
     def send_tile(self, tile: Tile) -> None:
-        """Send a tile; a newer provisional one replaces it, a final one is kept until the builder has it."""
-        raise NotImplementedError
+        """Send a copy of a tile; a newer provisional one replaces it, a final one is kept until the builder has it.
+
+        A tile of a lease that has ended is dropped and counted.
+
+        Raises
+        ------
+        ValueError
+            Where a final tile is sent of a band that lacks frames.
+        """
+        band = self._bands.get(((tile.run_uid, tile.sweep), tile.y0))
+        if band is None or band.lease != tile.lease:
+            self.refused_tiles += 1
+            return
+        if tile.final and band.added != band.total:
+            raise ValueError(f"final tile with {band.added} of {band.total} frames added")
+        self._io.tiles.put(tile)
+        self._io.wake()
 
     def requests(self) -> list[tuple[int, SpectrumRequest]]:
-        """Return the builder's questions since the last call."""
-        raise NotImplementedError
+        """Return the builder's questions (token, question) since the last call."""
+        asks = self._io.asks
+        return [(ask.token, ask.request) for ask in (asks.popleft() for _ in range(len(asks)))]
 
     def reply(self, token: int, reply: SpectrumReply) -> None:
         """Answer a question."""
-        raise NotImplementedError
+        self._io.answer(SpectrumAnswer(token, reply))
 
     def report(self, stats: Json) -> None:
         """Set the numbers that travel with the heartbeats: `fits_per_s`, `busy_fraction`, ..."""
-        raise NotImplementedError
+        self._io.stats = dict(stats)
+
+    def unaccepted(self) -> int:
+        """Return how many final tiles the builder has not confirmed yet."""
+        return self._io.tiles.unaccepted()
 
     def close(self) -> None:
         """Say goodbye and close."""
+        self._flush_acks()
+        self._io.finish()
+        self._source.close()
 
     def __enter__(self) -> WorkerLink:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._handle(self._io.inbox.get_nowait())
+            except queue.Empty:
+                return
+
+    def _handle(self, message: object) -> None:
+        match message:
+            case FramesReady():
+                self._ready.append(message)
+            case LeaseGrant():
+                self._grant(message)
+            case LeaseRevoke():
+                band = self._bands.get(((message.run_uid, message.sweep), message.y0))
+                if band is not None and band.lease == message.lease:
+                    self._revoke((message.run_uid, message.sweep), message.y0)
+            case RunStart():
+                self._start_run(message)
+            case SweepStart():
+                self._sweeps[message.run_uid, message.sweep] = message
+            case SweepAbort():
+                self._abort((message.run_uid, message.sweep))
+            case RunStop() if message.run_uid in self._runs:
+                self._events.append(message)
+            case Welcome():
+                self._welcome(message)
+            case SessionEnded():
+                self._ready.clear()
+                for key, y0 in list(self._bands):
+                    self._revoke(key, y0)
+            case _:
+                pass
+
+    def _welcome(self, welcome: Welcome) -> None:
+        try:
+            self._source.open(welcome.ring_path, welcome.ring_epoch)
+        except RingError as error:
+            # the server was restarted again meanwhile: its successor's ring is the one to open
+            _log.warning("%s", error)
+            self._io.say_hello_again()
+
+    def _start_run(self, start: RunStart) -> None:
+        if start.run_uid in self._runs:
+            return
+        self._runs[start.run_uid] = start
+        self._source.paths[start.run_uid] = start.frames_path
+        busy = {key[0] for key, _ in self._bands}
+        for old in [uid for uid in list(self._runs)[:-KEEP_RUNS] if uid not in busy]:
+            del self._runs[old]
+            self._source.forget(old)
+            self._sweeps = {key: sweep for key, sweep in self._sweeps.items() if key[0] != old}
+        self._io.tiles.drop_runs(set(self._runs))
+        self._events.append(start)
+
+    def _grant(self, grant: LeaseGrant) -> None:
+        key = (grant.run_uid, grant.sweep)
+        run, sweep = self._runs.get(grant.run_uid), self._sweeps.get(key)
+        if run is None or sweep is None or grant.worker != self.worker:
+            return
+        if (key, grant.y0) in self._bands:
+            self._revoke(key, grant.y0)
+        self._bands[key, grant.y0] = Band(run, sweep, grant.y0, grant.y1, grant.lease)
+        self._events.append(BandGranted(run, sweep, grant.y0, grant.y1, grant.lease))
+
+    def _revoke(self, key: SweepKey, y0: int) -> None:
+        band = self._bands.pop((key, y0), None)
+        if band is None:
+            return
+        self._touched.pop((key, y0), None)
+        self._io.tiles.drop_band(key, y0)
+        self._events = deque(
+            event
+            for event in self._events
+            if not (isinstance(event, BandFrame) and (event.lease, event.y0) == (band.lease, y0))
+        )
+        self._events.append(BandRevoked(*key, y0, band.y1, band.lease))
+
+    def _abort(self, key: SweepKey) -> None:
+        for band_key, y0 in [item for item in self._bands if item[0] == key]:
+            self._revoke(band_key, y0)
+        self._io.tiles.drop_sweep(key)
+        self._sweeps.pop(key, None)
+
+    def _take_frames(self) -> None:
+        """Turn descriptors into views: each number once and in order; a gap is asked for again."""
+        while self._ready and len(self._events) < MAX_FRAMES:
+            ready = self._ready[0]
+            band = self._bands.get(((ready.run_uid, ready.sweep), ready.y0))
+            if band is None or band.lease != ready.lease:
+                self._ready.popleft()
+                continue
+            room = MAX_FRAMES - len(self._events)
+            taken = band.take(ready, self._source, room)
+            self._events.extend(taken.frames)
+            self.duplicates += taken.duplicates
+            if taken.missing is not None:
+                key = (ready.run_uid, ready.sweep, ready.y0)
+                self._io.post(ReplayRequest(*key, ready.lease, taken.missing))
+            if taken.rest is None:
+                self._ready.popleft()
+            else:
+                self._ready[0] = taken.rest
+
+    def _flush_acks(self) -> None:
+        """Send one cumulative acknowledgement per band that changed."""
+        if self._touched:
+            acks = [Ack(*key, y0, band.lease, band.added) for (key, y0), band in self._touched.items()]
+            self._touched.clear()
+            self._io.post(*acks)

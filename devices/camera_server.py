@@ -1,0 +1,100 @@
+"""The camera process: builds the frame source that the rig names and serves its frames.
+
+`python -m devices.camera_server SETTINGS.json`; SIGTERM ends it within two seconds, with every frame made on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, cast
+
+from devices.settings import CameraProcess
+from stream.frame_server import FrameServer
+from stream.frames import FrameMaker
+from stream.health import clear_ready, mark_ready
+from stream.messages import Json
+from stream.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "camera"
+
+_log = logging.getLogger(__name__)
+
+
+class SourceError(RuntimeError):
+    """The frame source that the rig names cannot be built; the message is one line for people."""
+
+
+def build_maker(settings: CameraProcess) -> FrameMaker:
+    """Return the frame source named by `settings.camera.kind`."""
+    kind = settings.camera.kind
+    if kind == "twin":
+        if settings.twin is None:
+            raise SourceError("camera.kind is `twin` but the rig has no [twin] section")
+        from devices.twin.camera import TwinCamera
+
+        return cast("FrameMaker", TwinCamera(settings.twin, settings.camera, settings.prefix))
+    if kind == "file":
+        from stream.replay import ReplayMaker
+
+        return cast("FrameMaker", ReplayMaker(settings.camera.source, settings.camera.frame_rate_hz))
+    raise SourceError(f"camera.kind is {kind!r}: choose `twin` or `file`")
+
+
+def describe(settings: CameraProcess, maker: FrameMaker) -> Json:
+    """Return what the camera tells about itself; the maker's own `info` wins."""
+    camera, twin = settings.camera, settings.twin
+    info: Json = {
+        "mode": {"twin": "SIMULATED", "file": "REPLAY"}.get(camera.kind, "LIVE"),
+        "pixel_size_um": twin.pixel_size_um if camera.kind == "twin" and twin is not None else camera.pixel_size_um,
+        "noise": {
+            "source": "gain",
+            "electrons_per_count": camera.electrons_per_count,
+            "offset_counts": camera.offset_counts,
+            "read_noise_electrons": camera.read_noise_electrons,
+        },
+    }
+    own = getattr(maker, "info", None)
+    return {**info, **(cast("Callable[[], Json]", own)() if callable(own) else cast("Json", own or {}))}
+
+
+def serve(settings: CameraProcess) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    clear_ready(settings.stream, NAME)
+    maker = build_maker(settings)
+    with FrameServer(settings.stream, maker, describe(settings, maker)) as server:
+
+        def end(number: int, frame: FrameType | None) -> None:
+            server.stop()
+
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
+        mark_ready(settings.stream, NAME)
+        _log.info("camera of %d x %d px ready", maker.height, maker.width)
+        try:
+            server.run()
+        finally:
+            clear_ready(settings.stream, NAME)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the process; returns its exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    if len(arguments) != 1:
+        _log.error("usage: python -m devices.camera_server SETTINGS.json")
+        return 2
+    try:
+        serve(load_settings(CameraProcess, arguments[0]))
+    except SourceError as error:
+        _log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

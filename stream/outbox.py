@@ -1,0 +1,109 @@
+"""Tiles on their way to the builder: the newest provisional one per band, every final one until the builder has it, and after."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from stream.codec import encode
+from stream.link_messages import FinalAccepted
+from stream.messages import Tile
+from stream.schema import Parts
+from stream.slots import SweepKey
+
+RESEND_S = 10.0
+"""Time after which a final tile without an answer is sent again, s."""
+
+BandKey = tuple[SweepKey, int]
+"""Run and sweep, first row."""
+
+
+@dataclass
+class _Final:
+    lease: int
+    parts: Parts
+    accepted: bool = False
+    send_at: float = 0.0
+
+
+class TileOutbox:
+    """Thread-safe; `send` is called by the socket's thread, the rest by any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._provisional: dict[BandKey, Parts] = {}
+        self._finals: dict[BandKey, _Final] = {}
+
+    def put(self, tile: Tile) -> None:
+        """Keep a copy of the tile for sending."""
+        parts: Parts = [bytes(part) for part in encode(tile)]
+        key = ((tile.run_uid, tile.sweep), tile.y0)
+        with self._lock:
+            if tile.final:
+                self._provisional.pop(key, None)
+                self._finals[key] = _Final(tile.lease, parts)
+            elif key not in self._finals:
+                self._provisional[key] = parts
+
+    def accepted(self, message: FinalAccepted) -> None:
+        """Note that the builder has a final tile; it is kept for a builder that begins again."""
+        with self._lock:
+            final = self._finals.get(((message.run_uid, message.sweep), message.y0))
+            if final is not None:
+                final.accepted = True
+
+    def again(self) -> None:
+        """The builder began again: every final tile is new to it."""
+        with self._lock:
+            for final in self._finals.values():
+                final.accepted, final.send_at = False, 0.0
+
+    def drop_band(self, key: SweepKey, y0: int) -> None:
+        """Forget what was not accepted of a band that is no longer ours."""
+        with self._lock:
+            self._provisional.pop((key, y0), None)
+            final = self._finals.get((key, y0))
+            if final is not None and not final.accepted:
+                del self._finals[key, y0]
+
+    def drop_sweep(self, key: SweepKey) -> None:
+        """Forget a sweep."""
+        with self._lock:
+            for kept in (self._provisional, self._finals):
+                for band in [band for band in kept if band[0] == key]:
+                    del kept[band]
+
+    def drop_runs(self, keep: set[str]) -> None:
+        """Forget the runs that are not in `keep`, but for finals that nobody has taken yet."""
+        with self._lock:
+            self._provisional = {key: parts for key, parts in self._provisional.items() if key[0][0] in keep}
+            self._finals = {
+                key: final for key, final in self._finals.items() if key[0][0] in keep or not final.accepted
+            }
+
+    def due(self) -> list[tuple[BandKey, Parts, bool]]:
+        """Return (band, parts, final) of what should be sent now."""
+        now = time.monotonic()
+        with self._lock:
+            finals = [
+                (key, item.parts, True)
+                for key, item in self._finals.items()
+                if not item.accepted and now >= item.send_at
+            ]
+            return finals + [(key, parts, False) for key, parts in self._provisional.items()]
+
+    def sent(self, key: BandKey, parts: Parts, final: bool) -> None:
+        """Note that the parts left."""
+        with self._lock:
+            if final:
+                item = self._finals.get(key)
+                if item is not None and item.parts is parts:
+                    item.send_at = time.monotonic() + RESEND_S
+            elif self._provisional.get(key) is parts:
+                del self._provisional[key]
+
+    def unaccepted(self) -> int:
+        """Return how many finals the builder has not taken."""
+        with self._lock:
+            return sum(not final.accepted for final in self._finals.values())

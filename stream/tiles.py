@@ -1,0 +1,118 @@
+"""Which tiles count: a pure ledger. Whatever is lost, repeated or overtaken, the accepted finals are the same."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from stream.messages import Tile
+from stream.slots import SweepKey
+
+
+class Verdict(enum.Enum):
+    """What to do with a tile."""
+
+    ACCEPTED = "accepted"
+    """It is news."""
+    DUPLICATE = "duplicate"
+    """The band is final already: confirm it again, use nothing."""
+    OLD_REVISION = "old revision"
+    """A newer one was accepted."""
+    STALE_LEASE = "stale lease"
+    """Somebody else owns the band by now."""
+    INCOMPLETE = "incomplete"
+    """It says final but lacks frames, or counts more frames than there are."""
+    UNKNOWN = "unknown"
+    """Its sweep has not been announced (yet)."""
+    ALIEN = "alien"
+    """There is no such band in the sweep."""
+
+
+@dataclass
+class _Band:
+    lease: int = 0
+    revision: int = -1
+    worker: str = ""
+    final: bool = False
+    frames_added: int = 0
+
+
+@dataclass
+class _Sweep:
+    total: int
+    rows: dict[int, int]
+    bands: dict[int, _Band] = field(default_factory=dict[int, _Band])
+
+
+class TileLedger:
+    """Leases and revisions of every band of every sweep."""
+
+    def __init__(self) -> None:
+        self._sweeps: dict[SweepKey, _Sweep] = {}
+        self.counts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+
+    def open_sweep(self, key: SweepKey, total: int, rows: list[tuple[int, int]]) -> None:
+        """Expect tiles of a sweep of `total` frames in these bands; a second time is no news."""
+        if key not in self._sweeps:
+            self._sweeps[key] = _Sweep(total, dict(rows), {y0: _Band() for y0, _ in rows})
+
+    def close_sweep(self, key: SweepKey) -> None:
+        """Forget a sweep: its tiles are unknown from now on."""
+        self._sweeps.pop(key, None)
+
+    def known(self, key: SweepKey) -> bool:
+        """Tell whether the sweep is open."""
+        return key in self._sweeps
+
+    def grant(self, key: SweepKey, y0: int, lease: int, worker: str) -> None:
+        """Note a lease; leases only rise."""
+        sweep = self._sweeps.get(key)
+        band = None if sweep is None else sweep.bands.get(y0)
+        if band is not None and lease > band.lease and not band.final:
+            band.lease, band.revision, band.worker, band.frames_added = lease, -1, worker, 0
+
+    def offer(self, tile: Tile) -> Verdict:
+        """Judge a tile and remember it where it is accepted."""
+        verdict = self._judge(tile)
+        self.counts[verdict] += 1
+        return verdict
+
+    def owner(self, key: SweepKey, row: int) -> str:
+        """Return who made (or makes) the band of a camera row; empty where nobody does."""
+        sweep = self._sweeps.get(key)
+        if sweep is None:
+            return ""
+        return next((sweep.bands[y0].worker for y0, y1 in sweep.rows.items() if y0 <= row < y1), "")
+
+    def finals(self) -> list[tuple[SweepKey, int, int]]:
+        """Return (key, y0, lease) of every final band."""
+        return [
+            (key, y0, band.lease)
+            for key, sweep in self._sweeps.items()
+            for y0, band in sweep.bands.items()
+            if band.final
+        ]
+
+    def complete(self, key: SweepKey) -> bool:
+        """Tell whether every band of a known sweep is final."""
+        return key in self._sweeps and all(band.final for band in self._sweeps[key].bands.values())
+
+    def _judge(self, tile: Tile) -> Verdict:
+        sweep = self._sweeps.get((tile.run_uid, tile.sweep))
+        if sweep is None:
+            return Verdict.UNKNOWN
+        if sweep.rows.get(tile.y0) != tile.y1:
+            return Verdict.ALIEN
+        band = sweep.bands[tile.y0]
+        if tile.frames_added > sweep.total or (tile.final and tile.frames_added != sweep.total):
+            return Verdict.INCOMPLETE
+        if band.final:
+            return Verdict.DUPLICATE
+        if tile.lease < band.lease:
+            return Verdict.STALE_LEASE
+        if tile.lease == band.lease and tile.revision <= band.revision:
+            return Verdict.OLD_REVISION
+        # a lease higher than any grant heard of is a grant that this tile overtook
+        band.lease, band.revision, band.worker = tile.lease, tile.revision, tile.worker
+        band.frames_added, band.final = tile.frames_added, tile.final
+        return Verdict.ACCEPTED

@@ -1,0 +1,173 @@
+"""The thread behind a worker's link: it alone touches the sockets, so that heartbeats go on while a fit runs without the GIL."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+
+import zmq
+
+from stream.codec import CodecError, decode, encode
+from stream.link_messages import FinalAccepted, Goodbye, SpectrumAnswer, SpectrumAsk, Welcome
+from stream.messages import Json
+from stream.outbox import TileOutbox
+from stream.sessions import Heard, Session
+from stream.settings import StreamSettings
+from stream.sockets import BULK_BYTES, Sent, Waker, open_socket, receive, send
+
+BUILDER_BEAT_S = 0.5
+"""Time between heartbeats to the builder, s."""
+MAX_ASKS = 256
+"""Questions of the builder that wait; more are dropped."""
+
+_log = logging.getLogger(__name__)
+
+
+class SessionEnded:
+    """The frame server no longer knows us: every lease is void."""
+
+
+class WorkerIo(threading.Thread):
+    """Sockets of one worker.
+
+    Attributes
+    ----------
+    inbox : queue.SimpleQueue
+        Messages of the frame server in order, `Welcome` where a session begins, `SessionEnded` where it ends.
+    asks : deque
+        Questions of the builder.
+    """
+
+    def __init__(self, settings: StreamSettings, worker: str) -> None:
+        super().__init__(name=f"link-{worker}", daemon=True)
+        self._worker = worker
+        self._beat_s = settings.heartbeat_s
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        identity = worker.encode()
+        self._frames = open_socket(self._context, zmq.DEALER, identity=identity)
+        self._frames.connect(settings.endpoint("frames"))
+        self._results = open_socket(self._context, zmq.DEALER, identity=identity, max_bytes=BULK_BYTES, high_water=200)
+        self._results.connect(settings.endpoint("results"))
+        self._server = Session("worker", worker)
+        self._builder = Session("worker", worker)
+        self._waker = Waker()
+        self._out: deque[object] = deque()
+        self._answers: deque[SpectrumAnswer] = deque()
+        self._ended = False
+        self._rehello = threading.Event()
+        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.asks: deque[SpectrumAsk] = deque(maxlen=MAX_ASKS)
+        self.tiles = TileOutbox()
+        self.stats: Json = {}
+        self.malformed = 0
+
+    def post(self, *messages: object) -> None:
+        """Send messages to the frame server, in order."""
+        self._out.extend(messages)
+        self._waker.wake()
+
+    def answer(self, answer: SpectrumAnswer) -> None:
+        """Send an answer to the builder."""
+        self._answers.append(answer)
+        self._waker.wake()
+
+    def wake(self) -> None:
+        """Look at the tiles now."""
+        self._waker.wake()
+
+    def say_hello_again(self) -> None:
+        """Give up the session with the frame server and begin a new one."""
+        self._rehello.set()
+        self._waker.wake()
+
+    def finish(self) -> None:
+        """Say goodbye, end the thread, close the sockets."""
+        if self._ended:
+            return
+        self._ended = True
+        self._waker.wake()
+        self.join()
+        self._waker.close()
+
+    def run(self) -> None:
+        """Work until `finish`."""
+        poller = zmq.Poller()
+        for source in (self._frames, self._results, self._waker.fd):
+            poller.register(source, zmq.POLLIN)
+        while not self._ended:
+            poller.poll(int(self._beat_s * 500) or 1)
+            self._waker.clear()
+            if self._rehello.is_set():
+                self._rehello.clear()
+                self._server.restart()
+                self._end_session()
+            self._listen_frames()
+            self._listen_results()
+            self._speak()
+        self._farewell()
+
+    def _speak(self) -> None:
+        due = self._server.due(self._beat_s, self.stats)
+        if due is not None:
+            send(self._frames, encode(due))
+        while self._server.welcome is not None and self._out:
+            if send(self._frames, encode(self._out[0])) is not Sent.OK:
+                break
+            self._out.popleft()
+        due = self._builder.due(BUILDER_BEAT_S, {})
+        if due is not None:
+            send(self._results, encode(due))
+        if self._builder.welcome is not None:
+            self._send_results()
+
+    def _send_results(self) -> None:
+        while self._answers and send(self._results, encode(self._answers[0])) is Sent.OK:
+            self._answers.popleft()
+        for key, parts, final in self.tiles.due():
+            if send(self._results, parts) is not Sent.OK:
+                return
+            self.tiles.sent(key, parts, final)
+
+    def _listen_frames(self) -> None:
+        while (message := self._next(self._frames)) is not None:
+            match self._server.hear(message):
+                case Heard.BEGUN | Heard.OURS:
+                    self.inbox.put(message)
+                case Heard.ENDED:
+                    self._end_session()
+                case Heard.NOTHING:
+                    pass
+
+    def _listen_results(self) -> None:
+        while (message := self._next(self._results)) is not None:
+            heard = self._builder.hear(message)
+            if heard is Heard.BEGUN:
+                assert isinstance(message, Welcome)  # noqa: S101
+                self.tiles.again()
+            elif heard is Heard.OURS and isinstance(message, FinalAccepted):
+                self.tiles.accepted(message)
+            elif heard is Heard.OURS and isinstance(message, SpectrumAsk):
+                self.asks.append(message)
+
+    def _end_session(self) -> None:
+        self._out.clear()
+        self.inbox.put(SessionEnded())
+
+    def _next(self, socket: zmq.Socket[bytes]) -> object | None:
+        while (parts := receive(socket)) is not None:
+            try:
+                return decode(parts)
+            except CodecError as error:
+                self.malformed += 1
+                _log.warning("dropped a message: %s", error.reason)
+        return None
+
+    def _farewell(self) -> None:
+        for socket, session in ((self._frames, self._server), (self._results, self._builder)):
+            if session.welcome is not None:
+                send(socket, encode(Goodbye(self._worker, session.epoch)))
+            socket.setsockopt(zmq.LINGER, 200)
+            socket.close()
+        self._context.term()
