@@ -54,7 +54,7 @@ class FrameRecorder(threading.Thread):
         self._sweeps: dict[SweepKey, SweepStart] = {}
         self._pending: dict[SweepKey, int] = {}
         self._count = 0
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.failure = ""
 
     def open_run(self, start: RunStart) -> None:
@@ -83,7 +83,7 @@ class FrameRecorder(threading.Thread):
         """Write what is queued, close the files and end the thread; give up after `timeout_s`."""
         self._jobs.put(None)
         self.join(timeout_s)
-        self._stop.set()
+        self._ended.set()
         self.join(timeout_s)
 
     def run(self) -> None:
@@ -140,14 +140,14 @@ class FrameRecorder(threading.Thread):
 
     def _insist(self, work: Callable[[], None]) -> None:
         """Do it again until the disk takes it: frames wait in the ring meanwhile, and the camera with them."""
-        while not self._stop.is_set():
+        while not self._ended.is_set():
             try:
                 work()
             except OSError as error:
                 if not self.failure:
                     self._report("MAJOR", f"frames cannot be written, the run waits: {error}")
                 self.failure = str(error)
-                self._stop.wait(RETRY_S)
+                self._ended.wait(RETRY_S)
             else:
                 if self.failure:
                     self._report("NO_ALARM", "frames are written again")
