@@ -55,7 +55,8 @@ async def serve(process: TwinProcess) -> None:
     clock = Clock(rig)
     records = TwinRecords(rig, process.prefix, lambda: clock.catch_up(records.speed))
     builder.LoadDatabase()
-    softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(loop=loop))
+    # Channel Access alone: a PVAccess server would search on every interface.
+    softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(loop=loop), enable_pva=False)
     records.show()
     mark_ready(process.stream, NAME)
     log.info("twin of %s serves %s*", process.twin.sample, process.prefix)

@@ -44,7 +44,6 @@ class TwinRecords:
         self._catch_up = catch_up
         self._shown: dict[str, Any] = {}
         self._counts = {"transport": 0, "ruby": 0}
-        builder.UnsetDevice()
         self._microwave()
         self._magnet()
         self._cryostat()
