@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from devices.settings import CameraProcess
 from stream.frame_server import FrameServer
@@ -17,9 +17,6 @@ from stream.frames import FrameMaker
 from stream.health import clear_ready, mark_ready
 from stream.messages import Json
 from stream.settings import load_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NAME = "camera"
 
@@ -36,9 +33,12 @@ def build_maker(settings: CameraProcess) -> FrameMaker:
     if kind == "twin":
         if settings.twin is None:
             raise SourceError("camera.kind is `twin` but the rig has no [twin] section")
+        from devices.channel_access import quiet_repeater
         from devices.twin.camera import TwinCamera
+        from devices.twin.state_reader import StateReader
 
-        return cast("FrameMaker", TwinCamera(settings.twin, settings.camera, settings.prefix))
+        quiet_repeater()
+        return TwinCamera(settings.twin, settings.camera, StateReader(settings.prefix))
     if kind == "file":
         from stream.replay import ReplayMaker
 
@@ -47,7 +47,7 @@ def build_maker(settings: CameraProcess) -> FrameMaker:
 
 
 def describe(settings: CameraProcess, maker: FrameMaker) -> Json:
-    """Return what the camera tells about itself; the maker's own `info` wins."""
+    """Return what the camera tells about itself, with the maker's own `regions()` and `info()` where it has them."""
     camera, twin = settings.camera, settings.twin
     info: Json = {
         "mode": {"twin": "SIMULATED", "file": "REPLAY"}.get(camera.kind, "LIVE"),
@@ -59,8 +59,12 @@ def describe(settings: CameraProcess, maker: FrameMaker) -> Json:
             "read_noise_electrons": camera.read_noise_electrons,
         },
     }
-    own = getattr(maker, "info", None)
-    return {**info, **(cast("Callable[[], Json]", own)() if callable(own) else cast("Json", own or {}))}
+    for name in ("regions", "info"):
+        own = getattr(maker, name, None)
+        if callable(own):
+            told = cast("Json", own())
+            info |= {"regions": told} if name == "regions" else told
+    return info
 
 
 def serve(settings: CameraProcess) -> None:

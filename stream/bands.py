@@ -225,6 +225,4 @@ class Band:
                 self._slots[number] = (slot, sequence)
         if pixels is None:
             return None
-        return BandFrame(
-            self.run.run_uid, self.sweep.sweep, self.y0, self.y1, self.lease, pass_index, index, pixels
-        )
+        return BandFrame(self.run.run_uid, self.sweep.sweep, self.y0, self.y1, self.lease, pass_index, index, pixels)

@@ -219,9 +219,7 @@ class BuilderInbox:
                 continue
             if isinstance(message, Hello):
                 self._hello(parts[0], message)
-            elif isinstance(message, Heartbeat | Goodbye) and message.epoch != self._workers.get(parts[0]):
-                send(self._results, [parts[0], *encode(Refusal("hello", "say hello first"))])
-            elif parts[0] not in self._workers:
+            elif self._stranger(parts[0], message):
                 send(self._results, [parts[0], *encode(Refusal("hello", "say hello first"))])
             else:
                 self._take_result(parts[0], message)
@@ -232,6 +230,11 @@ class BuilderInbox:
             return
         self._workers[identity] = hello.epoch
         send(self._results, [identity, *encode(Welcome("builder", self.epoch, hello.epoch))])
+
+    def _stranger(self, identity: bytes, message: object) -> bool:
+        """Tell whether the sender has not said hello, or not this time."""
+        epoch = self._workers.get(identity)
+        return epoch is None or (isinstance(message, Heartbeat | Goodbye) and message.epoch != epoch)
 
     def _take_result(self, identity: bytes, message: object) -> None:
         match message:

@@ -79,8 +79,8 @@ class CameraControl:
         Raises
         ------
         CameraRefused
-            With status `busy` where the ring is full or another sweep is under way, `unknown` where the run is not open,
-            `refused` where the source cannot be armed or the disk is full.
+            With status `busy` where the ring is full or another sweep is under way, `unknown` where the run is not
+            open, `refused` where the source cannot be armed or the disk is full.
         """
         return self._ask(request, SweepStart)
 
@@ -101,7 +101,8 @@ class CameraControl:
         TimeoutError
             Where frames are still missing after `timeout_s`.
         CameraRefused
-            With status `aborted` where the sweep ended early, `lost` where the camera process does not answer or restarted.
+            With status `aborted` where the sweep ended early, `lost` where the camera process does not answer, `unknown`
+            where it was restarted.
         """
         until = time.monotonic() + timeout_s
         socket = self._connect()

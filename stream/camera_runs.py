@@ -1,4 +1,4 @@
-"""What the camera does on request: opens runs, arms, triggers and aborts sweeps, closes runs; each refusal has a reason."""
+"""What the camera does on request: open a run, arm, trigger, abort, close; each refusal has a reason."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CameraRuns:
         self._announce = announce
         self._arming: dict[tuple[str, int], Ticket] = {}
 
-    def handle(self, ticket: Ticket, message: object) -> object | None:
+    def handle(self, ticket: Ticket, message: object) -> object | None:  # noqa: PLR0911 - one return per message
         """Answer one control message."""
         match message:
             case CameraDescribe():

@@ -1,7 +1,7 @@
 """Messages to parts and back: a CBOR header, then raw little-endian arrays. `encode` and `decode` are pure inverses.
 
-The header is `{"proto": int, "kind": str, "body": {field: value}}`. An array stands in the body as `[dtype, shape]`; its bytes
-are the next part, in the order of the fields. Nothing is accepted that the dataclass does not declare; see
+The header is `{"proto": int, "kind": str, "body": {field: value}}`. An array stands in the body as `[dtype, shape]`;
+its bytes are the next part, in the order of the fields. Nothing is accepted that the dataclass does not declare; see
 `docs/reference/wire-protocol.md`.
 """
 
@@ -103,7 +103,7 @@ def decode(parts: Sequence[Part]) -> Any:
     """
     header = _header(parts)
     proto, name, body = header.get("proto"), header.get("kind"), header.get("body")
-    if proto != PROTOCOL or isinstance(proto, bool):
+    if type(proto) is not int or proto != PROTOCOL:
         raise CodecError("protocol", f"peer speaks protocol {str(proto)[:20]}, this program speaks {PROTOCOL}")
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -129,7 +129,7 @@ def _header(parts: Sequence[Part]) -> dict[Any, Any]:
             allow_duplicate_keys=False,
             strict_hashable_types=True,
         )
-    except Exception as error:  # noqa: BLE001 - whatever a parser does with hostile bytes, the answer is one refusal
+    except Exception as error:
         raise CodecError("malformed", f"header is not CBOR: {type(error).__name__}") from error
     if not isinstance(header, dict):
         raise CodecError("malformed", "header is not a map")

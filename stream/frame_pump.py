@@ -55,9 +55,7 @@ class _Send:
 class FramePump(threading.Thread):
     """Runs jobs in order; what happened is in `news`, and `waker` says that something is."""
 
-    def __init__(
-        self, maker: FrameMaker, ring: Ring, slots: SlotLedger, recorder: FrameRecorder, waker: Waker
-    ) -> None:
+    def __init__(self, maker: FrameMaker, ring: Ring, slots: SlotLedger, recorder: FrameRecorder, waker: Waker) -> None:
         super().__init__(name="frame-pump", daemon=True)
         self._maker = maker
         self._ring = ring
@@ -115,7 +113,7 @@ class FramePump(threading.Thread):
     def _arm(self, request: SweepRequest) -> Armed:
         try:
             state, source_state = self._maker.arm(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # a maker is anyone's code: whatever it raises is the reason for people, and the camera stays up
             _log.exception("the frame source could not be armed")
             return Armed(request, None, {}, f"{type(error).__name__}: {error}")
@@ -138,7 +136,7 @@ class FramePump(threading.Thread):
                     self._slots.give_back(slot)
                     raise
                 self._publish(key, number, slot, frame, job.archived)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as above
             _log.exception("the frame source failed")
             return Made(key, number, ended=True, reason=f"{type(error).__name__}: {error}")
         return Made(key, total, ended=True)

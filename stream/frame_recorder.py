@@ -1,4 +1,4 @@
-"""The thread that writes frames to HDF5: a consumer that may not be skipped; a full disk makes the run pause, not lose."""
+"""The thread that writes frames to HDF5: it may not be skipped, and a full disk makes the run pause, not lose."""
 
 from __future__ import annotations
 

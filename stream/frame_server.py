@@ -1,7 +1,7 @@
 """The camera process's main loop: ring, recorder, leases and control around one frame maker.
 
-Threads: the pump owns the maker and writes the ring, the recorder writes HDF5, the state publisher serves its sockets, and this
-loop owns everything else. It never waits for a peer.
+Threads: the pump owns the maker and writes the ring, the recorder writes HDF5, the state publisher serves its sockets,
+and this loop owns everything else. It never waits for a peer.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class FrameServer:
             if hello.name in self._roster.workers:
                 self._lose(hello.name, "began again")
             peer = self._roster.admit(identity, hello)
-        assert peer is not None  # noqa: S101
+        assert peer is not None
         welcome = Welcome("camera", self.epoch, hello.epoch, self._ring_path, self._ring.epoch)
         self._roster.send(peer, welcome)
         if peer is known:

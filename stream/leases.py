@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ def split_rows(height: int, bands: int) -> list[tuple[int, int]]:
     """Return (y0, y1) of `bands` equal blocks of camera rows; they differ by one row where it does not divide."""
     count = max(1, min(bands, height))
     edges = [height * i // count for i in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 @dataclass
@@ -76,13 +77,13 @@ class LeaseBook:
         return self.deal_waiting()
 
     def leave(self, worker: str) -> list[Grant]:
-        """A worker is gone: its unfinished bands move to the living, or wait."""
+        """Dismiss a worker: its unfinished bands move to the living, or wait."""
         if worker in self.workers:
             self.workers.remove(worker)
         return self.deal_waiting()
 
     def give_up(self, key: SweepKey, y0: int, lease: int) -> list[Grant]:
-        """The owner returns one band (its cube is spoilt): it gets a new lease, of whoever has least to do."""
+        """Take one band back (its cube is spoilt): it gets a new lease, of whoever has least to do."""
         holding = self.find(key, y0)
         if holding is None or holding.done or holding.lease != lease:
             return []
@@ -97,7 +98,7 @@ class LeaseBook:
         return key in self._sweeps and all(band.done for band in self._sweeps[key])
 
     def reopen(self) -> list[Grant]:
-        """The builder lost its memory: nothing is final, and bands whose owner is gone must be made again."""
+        """Forget every final (the builder lost its memory): bands whose owner is gone must be made again."""
         for holdings in self._sweeps.values():
             for holding in holdings:
                 holding.done = False
@@ -146,7 +147,7 @@ class LeaseBook:
         return Grant(key, holding.y0, holding.y1, holding.lease, holding.owner, previous)
 
     def _choose(self, key: SweepKey, habit: str) -> str:
-        """Return the living worker with the fewest bands of the sweep; the habitual one where it is not over its share."""
+        """Return the living worker with the fewest bands of the sweep; the habitual one up to its share."""
         if not self.workers:
             return ""
         load = dict.fromkeys(self.workers, 0)

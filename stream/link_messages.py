@@ -1,4 +1,4 @@
-"""Messages of the links themselves: hello and welcome, leases, descriptors, acknowledgements, control of the camera, snapshots.
+"""Messages of the links themselves: hello, welcome, leases, descriptors, acknowledgements, camera control, snapshots.
 
 Users of `stream` do not see these: `WorkerLink`, `BuilderInbox`, `CameraControl` and the state classes speak them.
 """

@@ -1,4 +1,4 @@
-"""Tiles on their way to the builder: the newest provisional one per band, every final one until the builder has it, and after."""
+"""Tiles on their way to the builder: per band the newest provisional one, and the final one until the run is over."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TileOutbox:
                 final.accepted = True
 
     def again(self) -> None:
-        """The builder began again: every final tile is new to it."""
+        """Send every final tile again: the builder began anew."""
         with self._lock:
             for final in self._finals.values():
                 final.accepted, final.send_at = False, 0.0

@@ -1,7 +1,8 @@
 """The shared-memory ring: an own mmap file of frame slots, written once by the camera process and read by every worker.
 
-Not `multiprocessing.shared_memory`: its resource tracker unlinks segments of other processes (Python 3.11). A slot's sequence is
-odd while it is written and rises by two per frame, so a reader knows whether what it read is what it was told to read.
+Not `multiprocessing.shared_memory`: its resource tracker unlinks segments of other processes (Python 3.11). A slot's
+sequence is odd while it is written and rises by two per frame, so a reader knows whether what it read is what it was
+told to read.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Writer:
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if little.dtype.str not in DTYPES or array.ndim > MAX_DIMENSIONS:
             raise CodecError("malformed", f"arrays of {array.dtype} with {array.ndim} axes do not travel")
-        self.parts.append(memoryview(little.reshape(-1).view(np.uint8)) if little.size else b"")
+        self.parts.append(little.reshape(-1).view(np.uint8).data if little.size else b"")
         return [little.dtype.str, list(array.shape)]
 
 
@@ -338,7 +338,7 @@ def _jsonable(value: Any, name: str, depth: int) -> Any:
     return _json(value, name, 0)
 
 
-def converter(hint: Any, name: str) -> Converter:
+def converter(hint: Any, name: str) -> Converter:  # noqa: PLR0911 - one return per kind of type
     """Return the converter of a type hint.
 
     Raises

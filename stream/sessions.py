@@ -80,7 +80,7 @@ class Session:
         return self._epoch
 
     def _refused(self, refusal: Refusal) -> Heard:
-        # refusals that arrive before the welcome answer messages of an earlier session: the hello under way settles them
+        # refusals before the welcome answer messages of an earlier session: the hello under way settles them
         if refusal.code == "hello" and self.welcome is not None:
             self.restart()
             return Heard.ENDED

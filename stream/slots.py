@@ -1,7 +1,7 @@
 """Which frame is in which ring slot and when a slot may be used again: bookkeeping without shared memory or sockets.
 
-A frame is pinned until it is archived and added by the current lease holder of every band. A slot that is no longer pinned
-keeps its frame until the room is needed, so that most replays come from memory. Thread-safe.
+A frame is pinned until it is archived and added by the current lease holder of every band. A slot that is no longer
+pinned keeps its frame until the room is needed, so that most replays come from memory. Thread-safe.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class SlotLedger:
     def lookup(self, key: SweepKey, first: int, stop: int) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
         """Return slots and sequences of frames first ... stop-1, with NOT_IN_RING and ABANDONED where they apply."""
         with self._changed:
-            sweep = self._sweeps[key]
+            sweep = self._sweeps.get(key)
+            if sweep is None:
+                return np.full(stop - first, NOT_IN_RING, np.uint32), np.zeros(stop - first, np.uint64)
             return sweep.slots[first:stop].copy(), sweep.sequences[first:stop].copy()
 
     def pinned(self) -> int:

@@ -47,7 +47,7 @@ class StateServer(threading.Thread):
         bind(self._asks, settings.endpoint(f"state-{source}-ask"))
 
     def put(self, update: StateUpdate) -> None:
-        """Number an update, keep it as the channel's newest and send it."""
+        """Give an update its number, keep it as the channel's newest and send it."""
         with self._lock:
             numbered = StateUpdate(
                 self.source, self.epoch, self._sequence + 1, update.channel, update.time_s, update.header, update.arrays

@@ -97,7 +97,7 @@ class TileLedger:
         """Tell whether every band of a known sweep is final."""
         return key in self._sweeps and all(band.final for band in self._sweeps[key].bands.values())
 
-    def _judge(self, tile: Tile) -> Verdict:
+    def _judge(self, tile: Tile) -> Verdict:  # noqa: PLR0911 - one return per verdict
         sweep = self._sweeps.get((tile.run_uid, tile.sweep))
         if sweep is None:
             return Verdict.UNKNOWN

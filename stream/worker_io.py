@@ -1,4 +1,4 @@
-"""The thread behind a worker's link: it alone touches the sockets, so that heartbeats go on while a fit runs without the GIL."""
+"""The thread behind a worker's link: it alone touches the sockets, so heartbeats go on while a fit runs without the GIL."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class WorkerIo(threading.Thread):
         while (message := self._next(self._results)) is not None:
             heard = self._builder.hear(message)
             if heard is Heard.BEGUN:
-                assert isinstance(message, Welcome)  # noqa: S101
+                assert isinstance(message, Welcome)
                 self.tiles.again()
             elif heard is Heard.OURS and isinstance(message, FinalAccepted):
                 self.tiles.accepted(message)

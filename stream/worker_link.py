@@ -85,7 +85,8 @@ class WorkerLink:
         Returns
         -------
         bool
-            False where the lease has ended or the pixels changed under the reader: the cube is spoilt, `BandRevoked` follows.
+            False where the lease has ended or the pixels changed under the reader: the cube is spoilt and `BandRevoked`
+            follows.
         """
         key = (frame.run_uid, frame.sweep)
         band = self._bands.get((key, frame.y0))

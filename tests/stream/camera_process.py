@@ -7,7 +7,7 @@ import sys
 from stream.frame_server import FrameServer
 from stream.health import mark_ready
 from stream.settings import StreamSettings, load_settings
-from wire import KnownMaker
+from tests.stream.wire import KnownMaker
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)

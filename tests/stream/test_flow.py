@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import numpy as np
 import pytest
-from wire import Gathered, Rig, known_cube, run_start, sweep_request
 
 from stream.builder_inbox import BuilderInbox
-from stream.camera_control import CameraControl, CameraRefused
-from stream.messages import RunStop, SweepAbort, Tile, WorkerHealth
+from stream.camera_control import CameraControl
+from stream.messages import RunStop, Tile, WorkerHealth
+from tests.stream.wire import Gathered, Rig, known_cube, run_start, sweep_request
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -1,9 +1,8 @@
-"""A rig of real processes for tests of the wire: a camera of known frames, workers that sum, a builder that keeps finals."""
+"""Real processes for tests of the wire: a camera of known frames, workers that sum, a builder that keeps finals."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -91,18 +90,17 @@ class Rig:
 
     def start(self, module: str, *arguments: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "stream" / module), str(self.folder / "settings.json"), *arguments],
+            [sys.executable, "-m", f"tests.stream.{module}", str(self.folder / "settings.json"), *arguments],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'stream'}"},
         )
         self.processes.append(process)
         return process
 
     def camera(self, rate_hz: float = 0.0, height: int = HEIGHT, width: int = WIDTH) -> subprocess.Popen:
-        return self.start("camera_process.py", str(rate_hz), str(height), str(width))
+        return self.start("camera_process", str(rate_hz), str(height), str(width))
 
     def worker(self, name: str, *arguments: str) -> subprocess.Popen:
-        return self.start("worker_process.py", name, *arguments)
+        return self.start("worker_process", name, *arguments)
 
     def kill(self, process: subprocess.Popen) -> None:
         process.send_signal(signal.SIGKILL)
