@@ -1,30 +1,38 @@
-"""From settings and a frequency list to a plan for the kernels, and from flat sums to planes."""
+"""From settings and a frequency list to a plan for the kernels, and from sums to planes: fast path, then robust path."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.kernels.block import fit_blocks
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
-from analyzers.kernels.matched import make_bank
+from analyzers.kernels.matched import WIDTH_FACTORS, make_bank
+from analyzers.kernels.programs import CHUNK, tag
 from analyzers.kernels.robust import fit_pixels
 from analyzers.settings import AnalysisSettings
 from stream.messages import NoiseModel
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Planes = dict[str, NDArray[np.generic]]
 
 _SHAPES = {"lorentzian": LORENTZIAN, "gaussian": GAUSSIAN, "pseudo_voigt": PSEUDO_VOIGT}
 _HYPERFINE_MHZ = {"none": (0.0,), "n14": (-2.16, 0.0, 2.16), "n15": (-1.515, 1.515)}
+_EXCLUSION = 0.7
+"""Least distance of two first guesses, in widths."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Everything the kernels need besides the sums: the same for every pixel of a sweep."""
 
-    order: NDArray[np.intp]
-    """Places of the measured frequencies in the list, by ascending frequency."""
+    order: NDArray[np.int64]
+    """(n,) places of the measured frequencies in the list, by ascending frequency."""
     frequency: Floats
     """(2, n) MHz, and u = -1 ... 1."""
     passes: Floats
@@ -39,18 +47,25 @@ class Plan:
     """Shape code, mixing, hyperfine offsets, number of baseline parameters."""
     limits: tuple[tuple[float, float], tuple[float, float], float, float, float]
     """Window, width limits, significance, tolerance, width guess."""
-    bounds: Floats
-    """(2, 2 lines) lower and upper bound of centre and width of each line."""
-    bank: tuple[Floats, Floats, Floats, Floats, Floats, float]
-    """Template bank and the sum of its weights."""
     start: Floats
     """(2, lines) guesses, or (2, 0)."""
     pairs: NDArray[np.int64]
     """(doublets, 2) line numbers."""
     preferred: NDArray[np.int64]
     """(lines,) line numbers in the order they are filled where lines are missing and there are no guesses."""
-    scaled: bool = False
-    """True where `passes` are relative weights of a spectrum, not passes of a cube."""
+    banks: dict[str, tuple[object, ...]] = field(default_factory=dict[str, tuple[object, ...]])
+    """Template banks, made when first needed."""
+
+    @property
+    def bounds(self) -> Floats:
+        """(2, 2 lines) lower and upper bound of centre and width of each line."""
+        window, widths = self.limits[:2]
+        return np.tile([[window[0], widths[0]], [window[1], widths[1]]], self.lines)
+
+    @property
+    def tags(self) -> tuple[tuple[int, ...], ...]:
+        """Compile-time numbers: lines, baseline parameters, hyperfine components, shape + 1."""
+        return tag(self.lines), tag(self.model[3]), tag(len(self.model[2])), tag(self.model[0] + 1)
 
 
 def line_model(settings: AnalysisSettings) -> tuple[int, float, Floats]:
@@ -64,6 +79,34 @@ def noise_terms(noise: NoiseModel) -> tuple[float, float, float]:
     shot = noise.excess_noise_factor / (gain * noise.accumulations)
     read = (noise.read_noise_electrons / gain) ** 2 / noise.accumulations
     return float(noise.offset_counts), float(shot), float(read)
+
+
+_plans: OrderedDict[tuple[object, ...], Plan | None] = OrderedDict()
+_lock = Lock()
+
+
+def cached_plan(
+    passes_added: NDArray[np.integer],
+    frequency_mhz: Floats,
+    n: int,
+    noise: NoiseModel,
+    settings: AnalysisSettings,
+    provisional: bool,
+) -> Plan | None:
+    """Return `make_plan` of these arguments, from the last few made where possible."""
+    frequency = np.ascontiguousarray(frequency_mhz, np.float64)
+    passes = np.ascontiguousarray(passes_added, np.int64)
+    key = (frequency.tobytes(), passes.tobytes(), n, noise, settings, provisional)
+    with _lock:
+        if key in _plans:
+            _plans.move_to_end(key)
+            return _plans[key]
+    plan = make_plan(passes, frequency, n, noise, settings, provisional)
+    with _lock:
+        _plans[key] = plan
+        while len(_plans) > 8:
+            _plans.popitem(last=False)
+    return plan
 
 
 def make_plan(
@@ -88,46 +131,87 @@ def make_plan(
     if not np.isfinite(frequency).all():
         raise ValueError("the frequency list holds a value that is not a finite number")
     order = np.argsort(frequency, kind="stable")
-    order = order[passes[order] > 0]
+    order = order[passes[order] > 0].astype(np.int64)
     level = 2 if settings.baseline == "linear" else 1
-    if len(order) < level + 3 * settings.lines + 2:
+    if len(order) < level + 3 * settings.lines + 2 or frequency[order[0]] == frequency[order[-1]]:
         return None
     f = frequency[order]
-    shape, mixing, offsets = line_model(settings)
-    weight = passes[order].astype(np.float64)
-    bank = make_bank(f, weight, shape, mixing, offsets, settings.fwhm_start_mhz)
-    window = (float(f[0]), float(f[-1]))
-    bounds = np.tile([[window[0], settings.fwhm_min_mhz], [window[1], settings.fwhm_max_mhz]], settings.lines)
     guesses = np.array(settings.start_mhz, np.float64)
     listed = [line for pair in settings.doublets for line in pair]
     preferred = listed + [line for line in range(settings.lines) if line not in listed]
     return Plan(
         order=order,
-        frequency=np.stack([f, 2.0 * (f - f[0]) / max(f[-1] - f[0], 1e-9) - 1.0]),
-        passes=weight,
+        frequency=np.stack([f, 2.0 * (f - f[0]) / (f[-1] - f[0]) - 1.0]),
+        passes=passes[order].astype(np.float64),
         noise=noise_terms(noise),
         saturation=float(settings.saturation_counts),
         lines=settings.lines,
-        model=(shape, mixing, offsets, level),
+        model=(*line_model(settings), level),
         limits=(
-            window,
+            (float(f[0]), float(f[-1])),
             (settings.fwhm_min_mhz, settings.fwhm_max_mhz),
             settings.significance,
             settings.live_tolerance if provisional else settings.tolerance,
             settings.fwhm_start_mhz,
         ),
-        bounds=bounds,
-        bank=(*bank, float(weight.sum())),  # pyright: ignore[reportArgumentType] - five arrays and the sum
         start=np.stack([guesses, np.full(len(guesses), settings.fwhm_start_mhz)]),
         pairs=np.array(settings.doublets, np.int64).reshape(-1, 2),
         preferred=np.array(preferred, np.int64),
     )
 
 
-def empty_planes(lines: int, doublets: int, pixels: int) -> dict[str, NDArray[np.generic]]:
+def _robust_bank(plan: Plan) -> tuple[object, ...]:
+    """Return the robust path's template bank: three widths, float64, and the sum of its weights."""
+    if "robust" not in plan.banks:
+        widths = [factor * plan.limits[4] for factor in WIDTH_FACTORS]
+        bank = make_bank(plan.frequency[0], plan.passes, plan.model[:3], widths, 4.0)
+        plan.banks["robust"] = (*bank, float(plan.passes.sum()))
+    return plan.banks["robust"]
+
+
+def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """Return the fast path's tables and template bank (one width), float32."""
+    if "tables" in plan.banks:
+        return plan.banks["tables"], plan.banks["fast"]
+    n = len(plan.order)
+    padded = -(-n // CHUNK) * CHUNK
+    f, u = plan.frequency
+    middle = 0.5 * (f[0] + f[-1])
+    weight = plan.passes / plan.passes.mean()
+    root = np.sqrt(weight)
+    grid = np.zeros((padded, 4), np.float32)
+    grid[:n, 0], grid[:n, 1], grid[:n, 2] = f - middle, root, root * u
+    grid[:, 3] = plan.model[1]
+    sums = [weight.sum(), (weight * u).sum(), (weight * u * u).sum()]
+    half, widths = 0.5 * (f[-1] - f[0]), plan.limits[1]
+    freedom = max(1, n - plan.model[3] - 3 * plan.lines)
+    plain, centres, _, score, gram = make_bank(f, weight, plan.model[:3], [plan.limits[4]], 3.0)
+    rows = -(-len(centres) // 8) * 8
+    bank = np.zeros((rows, padded))
+    bank[: len(centres), :n] = plain / root
+    tiles = np.ascontiguousarray(bank.reshape(rows // 8, 8, padded).transpose(0, 2, 1), np.float32)
+    wide = np.zeros((rows, rows), np.float32)
+    wide[: len(centres), : len(centres)] = gram
+    where, scores = np.full(rows, 1e8, np.float32), np.zeros(rows, np.float32)
+    where[: len(centres)], scores[: len(centres)] = centres - middle, score
+    plan.banks["fast"] = (tiles, where, scores, wide, np.float32(centres[1] - centres[0]))
+    plan.banks["tables"] = (
+        grid,
+        (1.0 / plan.passes).astype(np.float32),
+        root.astype(np.float32),
+        plan.model[2].astype(np.float32),
+        np.array(sums, np.float32),
+        np.array([-half, half, *widths], np.float32),
+        np.array([plan.limits[3] / freedom], np.float32),
+        np.array([_EXCLUSION * plan.limits[4]], np.float32),
+    )
+    return plan.banks["tables"], plan.banks["fast"]
+
+
+def empty_planes(lines: int, doublets: int, pixels: int) -> Planes:
     """Return flat planes (.., pixels) to be filled, in the order of `analyzers.fitmap.UNITS`."""
     names = ("centre_mhz", "centre_sigma_mhz", "fwhm_mhz", "fwhm_sigma_mhz", "contrast", "contrast_sigma")
-    planes: dict[str, NDArray[np.generic]] = {name: np.empty((lines, pixels), np.float32) for name in names}
+    planes: Planes = {name: np.empty((lines, pixels), np.float32) for name in names}
     planes["line_status"] = np.empty((lines, pixels), np.uint8)
     planes["pair_correlation"] = np.empty((doublets, pixels), np.float32)
     for name in ("baseline", "slope", "chi2"):
@@ -137,26 +221,43 @@ def empty_planes(lines: int, doublets: int, pixels: int) -> dict[str, NDArray[np
     return planes
 
 
-def fit_flat(plan: Plan, sums: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
-    """Fit flat sums (n, pixels), frequencies ascending as in `plan.order`, with the robust path."""
-    pixels = sums.shape[1]
+def flat_view(cube_sums: NDArray[np.generic]) -> tuple[NDArray[np.generic], int]:
+    """Return the cube (f, y, x) as one contiguous array and the distance of its planes; a copy only where rows have gaps."""
+    _, rows, width = cube_sums.shape
+    size = cube_sums.itemsize
+    plane, row, column = cube_sums.strides
+    gapless = column == size and (row == width * size or rows == 1) and plane >= 0 and plane % size == 0
+    cube = cube_sums if gapless else np.ascontiguousarray(cube_sums)
+    stride = cube.strides[0] // size
+    length = (cube.shape[0] - 1) * stride + rows * width
+    return np.lib.stride_tricks.as_strided(cube, (length,), (size,)), stride
+
+
+def fit_flat(
+    plan: Plan,
+    flat: NDArray[np.generic],
+    stride: int,
+    pixels: int,
+    warm: Singles | None = None,
+    fast: bool = True,
+) -> Planes:
+    """Fit `pixels` pixels of flat sums (see `flat_view`).
+
+    `warm` is (3, lines, pixels) centre, fwhm and contrast of an earlier result; `fast` False leaves the fast path out.
+    """
     planes = empty_planes(plan.lines, len(plan.pairs), pixels)
     values = list(planes.values())
-    fit_pixels(
-        sums,
-        plan.passes,
-        plan.frequency,
-        plan.noise,
-        plan.saturation,
-        plan.lines,
-        plan.model,
-        plan.limits,
-        plan.bounds,
-        plan.bank,
-        plan.start,
-        plan.pairs,
-        plan.preferred,
-        np.arange(pixels),
-        (tuple(values[:7]), *values[7:]),
-    )
+    out = (tuple(values[:7]), *values[7:])
+    which = np.arange(pixels)
+    if fast:
+        tables, bank = _fast_tables(plan)
+        given = np.empty((3, 0, 0), np.float32) if warm is None else np.ascontiguousarray(warm, np.float32)
+        noise = (*plan.noise, plan.saturation, float(plan.passes.mean()))
+        args = (flat, stride, plan.order, pixels, tables, noise, plan.limits, bank, plan.start[0], given, plan.pairs)
+        which = which[: int(fit_blocks(*args, out, which, plan.tags))]
+    if len(which):
+        saturation, limits = plan.saturation, plan.limits
+        head = (flat, stride, plan.order, plan.passes, plan.frequency, plan.noise, saturation, plan.lines, plan.model)
+        tail = (limits, plan.bounds, _robust_bank(plan), plan.start, plan.pairs, plan.preferred, which)
+        fit_pixels(*head, *tail, out)
     return planes

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.engine import Plan, fit_flat, line_model, make_plan
+from analyzers.engine import Plan, cached_plan, fit_flat, flat_view, line_model, make_plan
 from analyzers.fitmap import DESCRIPTIONS, UNITS, Doublet, FitMap
 from analyzers.kernels.shapes import line_profile
 from analyzers.settings import AnalysisSettings
@@ -71,17 +71,22 @@ def fit_band(
         Where shapes do not match or a frequency is not a finite number.
     """
     n, rows, width = cube_sums.shape
-    plan = make_plan(passes_added, frequency_mhz, n, noise, settings, provisional=start is not None)
+    plan = cached_plan(passes_added, frequency_mhz, n, noise, settings, provisional=start is not None)
     if plan is None:
         return FitMap.empty(settings.lines, settings.doublets, rows, width)
-    return _fit_rows(plan, cube_sums, settings)
+    return _fit_rows(plan, cube_sums, settings, start)
 
 
-def _fit_rows(plan: Plan, cube_sums: NDArray[np.generic], settings: AnalysisSettings) -> FitMap:
+def _fit_rows(
+    plan: Plan, cube_sums: NDArray[np.generic], settings: AnalysisSettings, start: FitMap | None = None
+) -> FitMap:
     """Fit one band with a prepared plan."""
     _, rows, width = cube_sums.shape
-    flat = np.ascontiguousarray(cube_sums[plan.order]).reshape(len(plan.order), rows * width)
-    planes = fit_flat(plan, flat)
+    flat, stride = flat_view(cube_sums)
+    warm = None
+    if start is not None:
+        warm = np.stack([start.centre_mhz, start.fwhm_mhz, start.contrast]).reshape(3, settings.lines, rows * width)
+    planes = fit_flat(plan, flat, stride, rows * width, warm)
     shaped = {name: plane.reshape(*plane.shape[:-1], rows, width) for name, plane in planes.items()}
     return FitMap.from_planes(shaped, settings.doublets)
 
@@ -96,7 +101,7 @@ def fit_image(
 ) -> FitMap:
     """Fit a whole image in several threads over row bands: bit-identical to any other partition. 0 threads: all cores."""
     n, rows, width = cube_sums.shape
-    plan = make_plan(passes_added, frequency_mhz, n, noise, settings, provisional=False)
+    plan = cached_plan(passes_added, frequency_mhz, n, noise, settings, provisional=False)
     if plan is None:
         return FitMap.empty(settings.lines, settings.doublets, rows, width)
     workers = threads or len(os.sched_getaffinity(0))
@@ -124,9 +129,11 @@ def fit_spectrum(
     plan = make_plan(np.ones(len(frequency), np.int64), frequency, len(frequency), noise, settings, provisional=False)
     if plan is None:
         raise ValueError(f"{len(frequency)} frequencies are too few for {settings.lines} lines")
-    plan = replace(plan, passes=(weight / mean)[plan.order], noise=(0.0, 0.0, 1.0 / mean), scaled=True)
+    plan = replace(plan, passes=(weight / mean)[plan.order], noise=(0.0, 0.0, 1.0 / mean), banks={})
     values = (1.0 + np.asarray(signal, np.float64))[plan.order] * plan.passes
-    planes = fit_flat(plan, values[:, None].astype(np.float64))
+    # `order` sorts the list; the values given are in that order already
+    plan = replace(plan, order=np.arange(len(values), dtype=np.int64))
+    planes = fit_flat(plan, values, 1, 1, fast=False)
     found = FitMap.from_planes({k: v.reshape(*v.shape[:-1], 1, 1) for k, v in planes.items()}, settings.doublets)
     pixel = [found.centre_mhz[:, 0, 0], found.fwhm_mhz[:, 0, 0], found.contrast[:, 0, 0]]
     shape = model_spectrum(frequency, *[v.astype(float).tolist() for v in pixel], settings, float(found.slope[0, 0]))

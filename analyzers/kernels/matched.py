@@ -6,6 +6,8 @@ with the signal; the strongest is peeled off (its overlap with all others throug
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -88,13 +90,56 @@ def peel(corr, bank_centres, bank_widths, score, gram, distance, already, found)
     return found.shape[1]
 
 
+@njit(**OPTIONS)
+def gram_matrix(left, right_by_point):
+    """Return left (m, n) times right (n, m), added in the order of the points."""
+    m, n = left.shape
+    out = np.zeros((m, m))
+    for j in range(m):
+        for i in range(n):
+            factor = left[j, i]
+            for k in range(m):
+                out[j, k] += factor * right_by_point[i, k]
+    return out
+
+
+@njit(**OPTIONS)
+def fill_templates(frequency, weight, shape, mixing, offsets_mhz, centres, widths, templates, score):
+    """Write the templates (m, n), freed of level and slope, and 1 / norm^2 of each (0 where fewer than two points see it)."""
+    n = frequency.shape[0]
+    half_span = max(0.5 * (frequency[n - 1] - frequency[0]), 1e-9)
+    total = 0.0
+    mean_u = 0.0
+    for i in range(n):
+        total += weight[i]
+        mean_u += weight[i] * (frequency[i] - frequency[0]) / half_span
+    mean_u /= total
+    slope_norm = 1e-12
+    for i in range(n):
+        slope_norm += weight[i] * ((frequency[i] - frequency[0]) / half_span - mean_u) ** 2
+    for j in range(centres.shape[0]):
+        profile = line_profile(shape, mixing, offsets_mhz, frequency, centres[j], widths[j])
+        seen = 0
+        level = 0.0
+        tilt = 0.0
+        for i in range(n):
+            seen += 1 if profile[i] > 0.2 else 0
+            level += weight[i] * profile[i] / total
+            tilt += weight[i] * profile[i] * ((frequency[i] - frequency[0]) / half_span - mean_u) / slope_norm
+        norm = 0.0
+        for i in range(n):
+            value = profile[i] - level - tilt * ((frequency[i] - frequency[0]) / half_span - mean_u)
+            templates[j, i] = value
+            norm += weight[i] * value * value
+        score[j] = 1.0 / norm if seen >= 2 and profile.max() > 0.4 and norm > 0.0 else 0.0
+
+
 def make_bank(
     frequency: NDArray[np.float64],
     weight: NDArray[np.float64],
-    shape: int,
-    mixing: float,
-    offsets_mhz: NDArray[np.float64],
-    fwhm_mhz: float,
+    model: tuple[int, float, NDArray[np.float64]],
+    widths_mhz: Sequence[float],
+    per_width: float,
 ) -> tuple[NDArray[np.float64], ...]:
     """Make the template bank of a frequency list.
 
@@ -104,38 +149,25 @@ def make_bank(
         (n,) MHz, ascending.
     weight
         (n,) relative weight of each frequency (passes added).
-    shape, mixing, offsets_mhz
-        Line shape as in `shapes.line`.
-    fwhm_mhz
-        Width guess.
+    model
+        Shape, mixing and hyperfine offsets as in `shapes.line`.
+    widths_mhz
+        Widths of the templates.
+    per_width
+        Centres per width.
 
     Returns
     -------
-    bank (m, n) (templates times weight, baseline taken out), centres (m,), widths (m,), score (m,) = 1 / norm^2, gram (m, m).
+    bank (m, n) (templates times weight), centres (m,), widths (m,), score (m,) = 1 / norm^2, gram (m, m).
     """
-    span = max(frequency[-1] - frequency[0], 1e-9)
-    u = 2.0 * (frequency - frequency[0]) / span - 1.0
-    total = weight.sum()
-    mean_u = (weight * u).sum() / total
-    slope = u - mean_u
-    slope_norm = max((weight * slope * slope).sum(), 1e-12)
-    templates: list[NDArray[np.float64]] = []
-    places: list[tuple[float, float, float]] = []
-    for factor in WIDTH_FACTORS:
-        width = fwhm_mhz * factor
-        # a quarter of a width between centres: the start is then always within the basin of its line
-        centres = np.linspace(frequency[0], frequency[-1], max(2, int(np.ceil(4.0 * span / width)) + 1))
-        for centre in centres:
-            profile = line_profile(shape, mixing, offsets_mhz, frequency, centre, width)
-            seen = profile.max() > 0.5 and (profile > 0.2).sum() >= 2
-            profile = profile - (weight * profile).sum() / total
-            profile = profile - slope * ((weight * slope * profile).sum() / slope_norm)
-            norm = (weight * profile * profile).sum()
-            templates.append(profile)
-            places.append((centre, width, 1.0 / norm if seen and norm > 0 else 0.0))
-    plain = np.array(templates)
-    weighted = plain * weight
-    where = np.array(places)
-    # the sums must not depend on a BLAS's threads: einsum without optimisation adds in order
-    gram = np.einsum("ji,mi->jm", weighted, plain, optimize=False)
-    return weighted, where[:, 0].copy(), where[:, 1].copy(), where[:, 2].copy(), gram
+    span = frequency[-1] - frequency[0]
+    centres: list[NDArray[np.float64]] = []
+    widths: list[NDArray[np.float64]] = []
+    for width in widths_mhz:
+        centres.append(np.linspace(frequency[0], frequency[-1], max(2, int(np.ceil(per_width * span / width)) + 1)))
+        widths.append(np.full(len(centres[-1]), width))
+    where, wide = np.concatenate(centres), np.concatenate(widths)
+    templates, score = np.empty((len(where), len(frequency))), np.empty(len(where))
+    fill_templates(frequency, weight, *model, where, wide, templates, score)
+    weighted = templates * weight
+    return weighted, where, wide, score, gram_matrix(weighted, np.ascontiguousarray(templates.T))

@@ -150,13 +150,13 @@ def take_out(spectrum, lines, model, bounds, limits, scratch, best, chi2, conver
 
 
 @njit(**OPTIONS)
-def load_pixel(sums, pixel, passes, saturation, noise, spectrum, places, padded_signal, frequency):
+def load_pixel(flat, stride, order, pixel, passes, saturation, noise, spectrum, places, padded_signal, frequency):
     """Turn the sums of one pixel into signal and weights.
 
     Parameters
     ----------
-    sums
-        (n, pixels), frequencies ascending.
+    flat, stride, order
+        Sums as one contiguous array, the distance between two frequencies' planes, the planes by ascending frequency.
     passes
         (n,) passes of each frequency, > 0.
     saturation
@@ -172,12 +172,12 @@ def load_pixel(sums, pixel, passes, saturation, noise, spectrum, places, padded_
     -------
     points kept (0: bad pixel), PL0 in counts.
     """
-    n = sums.shape[0]
+    n = order.shape[0]
     total = 0.0
     highest = -np.inf
     count = 0
     for i in range(n):
-        value = float(sums[i, pixel]) / passes[i] - noise[0]
+        value = float(flat[order[i] * stride + pixel]) / passes[i] - noise[0]
         padded_signal[i] = value
         if np.isfinite(value):
             total += value
@@ -199,8 +199,9 @@ def load_pixel(sums, pixel, passes, saturation, noise, spectrum, places, padded_
             at_top += 1
         signal = value / reference - 1.0
         padded_signal[i] = signal
-        level = max(value, 0.25 * reference)
-        variance = (noise[1] * level + noise[2]) / passes[i]
+        # the pixel's mean level gives the weight: the counts themselves would pull lines by 1 / electrons, and below 20 %
+        # contrast weigh less than 1 % more efficiently
+        variance = (noise[1] * reference + noise[2]) / passes[i]
         spectrum[0, kept] = frequency[0, i]
         spectrum[1, kept] = frequency[1, i]
         spectrum[2, kept] = signal
@@ -236,7 +237,9 @@ def write_lines(theta, lines, model, span, sigma, cov, codes, found_order, slots
 
 @njit(**OPTIONS)
 def fit_pixels(
-    sums,
+    flat,
+    stride,
+    plane_order,
     passes,
     frequency,
     noise,
@@ -256,8 +259,8 @@ def fit_pixels(
 
     Parameters
     ----------
-    sums
-        (n, pixels) in ascending frequency.
+    flat, stride, plane_order
+        As in `load_pixel`.
     passes
         (n,) float64.
     frequency
@@ -276,7 +279,7 @@ def fit_pixels(
     out
         (line planes (6 + status), pair correlation, baseline, slope, chi2, doublet status, status).
     """
-    n = sums.shape[0]
+    n = plane_order.shape[0]
     level = model[3]
     p = level + 3 * total_lines
     spectrum_all = np.empty((4, n))
@@ -302,7 +305,17 @@ def fit_pixels(
                 plane[s, pixel] = np.nan
         pair_correlation[:, pixel] = np.nan
         kept, reference = load_pixel(
-            sums, pixel, passes, saturation, noise, spectrum_all, places_all, padded_signal, frequency
+            flat,
+            stride,
+            plane_order,
+            pixel,
+            passes,
+            saturation,
+            noise,
+            spectrum_all,
+            places_all,
+            padded_signal,
+            frequency,
         )
         baseline[pixel] = reference
         slope[pixel] = np.nan

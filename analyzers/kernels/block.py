@@ -1,0 +1,345 @@
+"""The fast fit: blocks of sixteen pixels in float32, matched-filter starts, a few passes; what is not clean goes to `robust`.
+
+A pixel's result never depends on its neighbours in the block: lanes are independent, a lane that is done stays as it is, and
+the last block is filled up by repeating its last pixel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from analyzers.kernels.codes import OK
+from analyzers.kernels.judge import judge_doublets, judge_line, order_by_centre
+from analyzers.kernels.lanes import WIDTH
+from analyzers.kernels.programs import CHUNK, accumulate, advance, correlate_block, residuals, strongest, uncertainty
+from analyzers.kernels.shapes import OPTIONS
+
+PASSES = 12
+"""Most passes of a block; pixels not done by then go to the robust path."""
+FAR = np.float32(1e9)
+
+
+@njit(**OPTIONS)
+def load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise, signal, reference, good):
+    """Turn the sums of sixteen pixels into signals times the weight root.
+
+    Parameters
+    ----------
+    flat, stride
+        Sums as one contiguous array, and the distance between two frequencies' planes.
+    order
+        (n,) planes by ascending frequency.
+    first, pixels
+        First pixel of the block, pixels of the band.
+    inverse_passes, roots
+        (n,) float32: 1 / passes, and weight roots.
+    noise
+        (offset, shot variance per count, read variance per pass, saturation), counts.
+    signal, reference, good
+        Outputs: (n, 16), (16,) mean counts, (16,) whether the pixel is one for the fast path.
+    """
+    n = order.shape[0]
+    count = min(WIDTH, pixels - first)
+    total = np.zeros(WIDTH, np.float32)
+    top = np.full(WIDTH, np.float32(-np.inf))
+    offset = np.float32(noise[0])
+    for i in range(n):
+        at = order[i] * stride + first
+        scale = inverse_passes[i]
+        if count == WIDTH:
+            for j in range(WIDTH):
+                signal[i, j] = np.float32(flat[at + j]) * scale - offset
+        else:
+            for j in range(WIDTH):
+                signal[i, j] = np.float32(flat[at + min(j, count - 1)]) * scale - offset
+        for j in range(WIDTH):
+            total[j] += signal[i, j]
+            top[j] = max(top[j], signal[i, j])
+    inverse = np.empty(WIDTH, np.float32)
+    for j in range(WIDTH):
+        mean = total[j] / np.float32(n)
+        reference[j] = mean
+        inverse[j] = np.float32(1.0) / mean
+        good[j] = mean > np.float32(0.0) and mean < np.float32(np.inf)
+        if noise[3] > 0.0 and top[j] >= noise[3] - noise[0]:
+            good[j] = False
+    repeated = np.zeros(WIDTH, np.float32)
+    for i in range(n):
+        root = roots[i]
+        for j in range(WIDTH):
+            value = signal[i, j]
+            repeated[j] += np.float32(1.0) if value == top[j] else np.float32(0.0)
+            signal[i, j] = (value * inverse[j] - np.float32(1.0)) * root
+    for j in range(WIDTH):
+        if not good[j] or repeated[j] > np.float32(0.25) * np.float32(n):
+            good[j] = False
+            for i in range(n):
+                signal[i, j] = np.float32(0.0)
+
+
+@njit(**OPTIONS)
+def pick_lines(bank, corr, taken, distance, choice, trial, level, width, lines_tag):
+    """Peel the lines of sixteen pixels off their correlations, as `matched.peel` does, and write them to `trial`."""
+    _, centres, score, gram, spacing = bank
+    lines = len(lines_tag)
+    m = corr.shape[0]
+    for k in range(lines):
+        strongest(corr, score, centres, m, taken, distance, choice, lines_tag)
+        at = level + 3 * k
+        for j in range(WIDTH):
+            t = int(choice[0, j])
+            if t < 0:
+                trial[at, j] = np.float32(0.0)
+                trial[at + 1, j] = centres[0] + (centres[m - 1] - centres[0]) * np.float32(k + 0.5) / np.float32(lines)
+                trial[at + 2, j] = width
+                continue
+            amplitude = corr[t, j] * score[t]
+            shift = np.float32(0.0)
+            if 0 < t < m - 1 and score[t - 1] > 0 and score[t + 1] > 0:
+                # the filter's output is a parabola near its top
+                left = corr[t - 1, j] * np.sqrt(score[t - 1])
+                mid = corr[t, j] * np.sqrt(score[t])
+                right = corr[t + 1, j] * np.sqrt(score[t + 1])
+                bend = left - mid - mid + right
+                if bend * mid < 0:
+                    shift = np.float32(0.5) * (left - right) / bend
+                    shift = min(max(shift, np.float32(-0.5)), np.float32(0.5))
+            trial[at, j] = amplitude
+            trial[at + 1, j] = centres[t] + shift * spacing
+            trial[at + 2, j] = width
+            taken[k, j] = centres[t]
+            if k < lines - 1:
+                for i in range(m):
+                    corr[i, j] -= amplitude * gram[t, i]
+
+
+@njit(**OPTIONS)
+def warm_start(warm, first, pixels, middle, trial, level):
+    """Overwrite the start with an earlier result where it has every line; return whether all pixels have one."""
+    complete = True
+    for j in range(WIDTH):
+        pixel = min(first + j, pixels - 1)
+        whole = True
+        for k in range(warm.shape[1]):
+            whole = whole and np.isfinite(warm[0, k, pixel])
+        complete = complete and whole
+        if whole:
+            for k in range(warm.shape[1]):
+                trial[level + 3 * k, j] = warm[2, k, pixel]
+                trial[level + 3 * k + 1, j] = warm[0, k, pixel] - middle
+                trial[level + 3 * k + 2, j] = warm[1, k, pixel]
+    return complete
+
+
+@njit(**OPTIONS)
+def iterate(signal, grid, offsets, baseline, limits, trial, theta, trial_sums, sums, state, scratch, tags):
+    """Run Levenberg-Marquardt passes until all sixteen are done or PASSES are over."""
+    lines_tag, level_tag, parts_tag, shape_tag = tags
+    bounds, stop = limits
+    for _ in range(PASSES):
+        accumulate(
+            signal, grid, signal.shape[0], offsets, baseline, trial, trial_sums, scratch,
+            lines_tag, level_tag, parts_tag, shape_tag,
+        )  # fmt: skip
+        advance(trial_sums, sums, theta, trial, state, bounds, stop, lines_tag, level_tag, shape_tag)
+        finished = np.float32(0.0)
+        for j in range(WIDTH):
+            finished += state[1, j]
+        if finished == np.float32(WIDTH):
+            break
+
+
+@njit(**OPTIONS)
+def write_pixel(theta, sigma, order, lines, level, middle, half_span, pixel, planes):
+    """Write the lines of a clean pixel, ascending."""
+    centre, centre_sigma, fwhm, fwhm_sigma, contrast, contrast_sigma, line_status = planes
+    for s in range(lines):
+        at = level + 3 * order[s]
+        base = 1.0 + theta[0]
+        if level > 1:
+            base += theta[1] * theta[at + 1] / half_span
+        contrast[s, pixel] = theta[at] / base
+        contrast_sigma[s, pixel] = sigma[at] / base
+        centre[s, pixel] = middle + theta[at + 1]
+        centre_sigma[s, pixel] = sigma[at + 1]
+        fwhm[s, pixel] = theta[at + 2]
+        fwhm_sigma[s, pixel] = sigma[at + 2]
+        line_status[s, pixel] = OK
+
+
+@njit(**OPTIONS)
+def judge_lane(theta, sigma, lines, level, limits, guesses):
+    """Return whether every line of a lane is OK (and near its guess, where there are guesses), and the least significance."""
+    least = np.inf
+    half = 0.5 * (limits[0][1] - limits[0][0])
+    clean = True
+    for k in range(lines):
+        at = level + 3 * k
+        clean = clean and judge_line(theta, sigma, lines, level, k, (-half, half), limits[1], limits[2]) == OK
+        least = min(least, abs(theta[at]) / sigma[at])
+    if clean and guesses.shape[0] == lines:
+        order = np.empty(lines, np.int64)
+        order_by_centre(theta, lines, level, order)
+        middle = 0.5 * (limits[0][1] + limits[0][0])
+        for s in range(lines):
+            clean = clean and abs(theta[level + 3 * order[s] + 1] + middle - guesses[s]) < 4.0 * limits[4]
+    return clean, least
+
+
+@njit(**OPTIONS)
+def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses, warm, pairs, out, stragglers, tags):
+    """Fit all pixels of a band block by block.
+
+    Parameters
+    ----------
+    flat, stride, order, pixels
+        As in `load_block`.
+    tables
+        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, exclusion distance), float32.
+    noise
+        (offset, shot, read, saturation, passes per unit weight).
+    limits
+        (window, width limits, significance, tolerance, width guess).
+    bank
+        (tiles (m / 8, n, 8), centres (m,), score (m,), gram (m, m), spacing), float32, one width.
+    guesses
+        (lines,) MHz, or (0,).
+    warm
+        (3, lines, pixels) centre, fwhm, contrast of an earlier result, or (3, 0, 0).
+    out
+        Planes as in `robust.fit_pixels`.
+    stragglers
+        (pixels,) output: numbers of the pixels that need the robust path.
+
+    Returns
+    -------
+    how many stragglers there are.
+    """
+    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, distance = tables
+    lines_tag, level_tag, _, _ = tags
+    lines, level = len(lines_tag), len(level_tag)
+    p = level + 3 * lines
+    n = order.shape[0]
+    padded = grid.shape[0]
+    sums_rows = p * (p + 1) // 2 + p + 1
+    signal = np.zeros((padded, WIDTH), np.float32)
+    rest = np.zeros((padded, WIDTH), np.float32)
+    corr = np.zeros((bank[1].shape[0], WIDTH), np.float32)
+    trial = np.zeros((p, WIDTH), np.float32)
+    theta = np.zeros((p, WIDTH), np.float32)
+    trial_sums = np.zeros((sums_rows, WIDTH), np.float32)
+    sums = np.zeros((sums_rows, WIDTH), np.float32)
+    state = np.zeros((2, WIDTH), np.float32)
+    variance = np.zeros((p + lines * (lines - 1) // 2, WIDTH), np.float32)
+    scratch = np.zeros((CHUNK * (p + 1), WIDTH), np.float32)
+    taken = np.zeros((lines, WIDTH), np.float32)
+    choice = np.zeros((2, WIDTH), np.float32)
+    reference = np.zeros(WIDTH, np.float32)
+    good = np.zeros(WIDTH, np.bool_)
+    lane_theta = np.zeros((WIDTH, p))
+    lane_sigma = np.zeros((WIDTH, p))
+    facts = np.zeros((4, WIDTH))
+    window, width_guess = limits[0], np.float32(limits[4])
+    middle, half_span = 0.5 * (window[0] + window[1]), 0.5 * (window[1] - window[0])
+    count = 0
+    for first in range(0, pixels, WIDTH):
+        load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise, signal, reference, good)
+        trial[:level] = np.float32(0.0)
+        complete = warm.shape[1] == lines and warm_start(warm, first, pixels, middle, trial, level)
+        if not complete:
+            taken[:] = FAR
+            correlate_block(bank[0], corr.shape[0], padded, signal, corr)
+            pick_lines(bank, corr, taken, distance, choice, trial, level, width_guess, lines_tag)
+            if warm.shape[1] == lines:
+                warm_start(warm, first, pixels, middle, trial, level)
+        sums[sums_rows - 1] = np.float32(np.inf)
+        theta[:] = trial
+        for j in range(WIDTH):
+            state[0, j] = np.float32(1e-2)
+            state[1, j] = np.float32(0.0) if good[j] else np.float32(1.0)
+        iterate(
+            signal, grid, offsets, baseline_sums, (bounds, stop), trial, theta, trial_sums, sums, state, scratch, tags
+        )
+        uncertainty(sums, theta, variance, lines_tag, level_tag, tags[3])
+        check = measure_block(
+            theta, variance, sums, state, good, reference, noise, limits, guesses, n, lines, level,
+            (lane_theta, lane_sigma, facts),
+        )  # fmt: skip
+        if check:
+            residuals(signal, grid, padded, offsets, theta, rest, lines_tag, level_tag, tags[2], tags[3])
+            correlate_block(bank[0], corr.shape[0], padded, rest, corr)
+            taken[:] = FAR
+            strongest(corr, bank[2], bank[1], corr.shape[0], taken, distance, choice, lines_tag)
+        for j in range(min(WIDTH, pixels - first)):
+            clean = facts[0, j] > 0.0
+            if clean and facts[3, j] > 0.0:
+                clean = choice[1, j] / facts[2, j] <= facts[3, j]
+            if not clean:
+                stragglers[count] = first + j
+                count += 1
+                continue
+            finish_lane(
+                lane_theta[j], lane_sigma[j], variance[:, j], facts[:, j], reference[j], lines, level,
+                (middle, half_span), pairs, first + j, out,
+            )  # fmt: skip
+    return count
+
+
+@njit(**OPTIONS)
+def measure_block(theta, variance, sums, state, good, reference, noise, limits, guesses, n, lines, level, lanes):
+    """Turn a block's result into parameters and sigmas per lane.
+
+    `lanes` is (theta (16, p), sigma (16, p), facts (4, 16)); facts: clean, reduced chi2, variance of the signal at weight 1,
+    largest chi2 that may hide in the residual (0: nothing can). Returns whether any lane needs its residual looked at.
+    """
+    lane_theta, lane_sigma, facts = lanes
+    p = level + 3 * lines
+    check = False
+    for j in range(WIDTH):
+        facts[0, j] = 0.0
+        facts[3, j] = 0.0
+        if not good[j] or state[1, j] != np.float32(1.0):
+            continue
+        mean = float(reference[j])
+        unit = (noise[1] * mean + noise[2]) / (mean * mean * noise[4])
+        chi2 = float(sums[sums.shape[0] - 1, j]) / unit
+        reduced = chi2 / max(1, n - p)
+        scale = unit * max(1.0, reduced)
+        facts[1, j] = reduced
+        facts[2, j] = unit
+        for a in range(p):
+            lane_theta[j, a] = theta[a, j]
+            lane_sigma[j, a] = np.sqrt(variance[a, j] * scale)
+        clean, least = judge_lane(lane_theta[j], lane_sigma[j], lines, level, limits, guesses)
+        if not clean:
+            continue
+        facts[0, j] = 1.0
+        allowed = max(least * least * max(1.0, reduced), limits[2] * limits[2])
+        # a feature that strong would show in chi2: look only where there is room for it
+        if chi2 - (n - p) + 4.0 * np.sqrt(2.0 * (n - p)) > allowed:
+            facts[3, j] = allowed
+            check = True
+    return check
+
+
+@njit(**OPTIONS)
+def finish_lane(theta, sigma, variance, facts, reference, lines, level, frame, pairs, pixel, out):
+    """Write the planes of one clean pixel."""
+    middle, half_span = frame
+    line_planes, pair_correlation, baseline, slope, chi2_plane, doublet_status, status = out
+    p = level + 3 * lines
+    order = np.empty(lines, np.int64)
+    order_by_centre(theta, lines, level, order)
+    write_pixel(theta, sigma, order, lines, level, middle, half_span, pixel, line_planes)
+    for d in range(pairs.shape[0]):
+        low, high = order[pairs[d, 0]], order[pairs[d, 1]]
+        a, b = min(low, high), max(low, high)
+        product = np.sqrt(float(variance[level + 3 * a + 1]) * float(variance[level + 3 * b + 1]))
+        pair_correlation[d, pixel] = variance[p + b * (b - 1) // 2 + a] / product
+    baseline[pixel] = reference * (1.0 + theta[0])
+    slope[pixel] = theta[1] / ((1.0 + theta[0]) * half_span) if level > 1 else 0.0
+    chi2_plane[pixel] = facts[1]
+    status[pixel] = judge_doublets(
+        pairs, line_planes[6][:, pixel], line_planes[4][:, pixel], True, doublet_status[:, pixel]
+    )

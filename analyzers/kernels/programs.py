@@ -1,0 +1,487 @@
+"""The arithmetic of sixteen fits at once, written in `lanes`: normal equations, the Levenberg-Marquardt step, covariance.
+
+Numbers that shape the code are given as the lengths of tuples (`tag(n)`), so that numba compiles one version for each: the
+number of lines, of baseline parameters, of hyperfine components, and the shape.
+
+Parameters of a lane: [level, slope (if linear), then per line amplitude, centre, fwhm]; centres in MHz from the middle of the
+list. The Gauss-Newton problem is solved in the basis (1, u, per line: height h, c = w dh/dcentre / KC, s = w dh/dfwhm / KS): it
+does not hold the amplitudes, so a line near zero contrast does no harm, and the step is turned into one of the parameters
+with the new amplitude, as in variable projection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import types
+from numba.extending import intrinsic
+
+from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN
+from analyzers.kernels.lanes import Code, Lanes, pointers
+
+LN2 = 0.6931471805599453
+UNROLL = 4
+"""Frequencies per turn of the loop where the sums stay in registers."""
+CHUNK = 8
+"""Frequencies per turn where they do not; lists are padded to a multiple with points of weight 0."""
+
+
+def tag(number: int) -> tuple[int, ...]:
+    """Return a tuple whose length tells the compiler a number."""
+    return (0,) * number
+
+
+def basis_scales(shape: int) -> tuple[float, float]:
+    """Return KC and KS: h_centre = KC c / w, h_fwhm = KS s / w."""
+    if shape == LORENTZIAN:
+        return 4.0, 2.0
+    return 1.0, 1.0
+
+
+def triangle(a: int, b: int) -> int:
+    """Return the place of element (a, b), b <= a, of a packed lower triangle."""
+    return a * (a + 1) // 2 + b
+
+
+def _reciprocals(code: Code, values: list[Lanes]) -> list[Lanes]:
+    """Return 1 / value of each, with one division for up to four (a division costs as much as ten products)."""
+    out: list[Lanes] = []
+    for first in range(0, len(values), 4):
+        group = values[first : first + 4]
+        before: list[Lanes] = [group[0]]
+        for value in group[1:]:
+            before.append(before[-1] * value)
+        inverse = code.lanes(1.0) / before[-1]
+        backwards: list[Lanes] = []
+        for i in range(len(group) - 1, 0, -1):
+            backwards.append(inverse * before[i - 1])
+            inverse = inverse * group[i]
+        backwards.append(inverse)
+        out += backwards[::-1]
+    return out
+
+
+def _line_basis(
+    code: Code, shape: int, mixing: Lanes, scale: Lanes, arguments: list[list[Lanes]]
+) -> list[tuple[Lanes, Lanes, Lanes]]:
+    """Return (h, c, s) of each line times the point's weight root `scale`; arguments: 2 (x - f) / w per line and component."""
+    flat = [q for line in arguments for q in line]
+    share = 1.0 / len(arguments[0])
+    parts: list[tuple[Lanes, Lanes, Lanes]] = []
+    if shape == LORENTZIAN:
+        heights = _reciprocals(code, [code.fma(q, q, code.lanes(1.0)) for q in flat])
+        for q, height in zip(flat, heights, strict=True):
+            scaled = height * scale
+            square = height * scaled
+            parts.append((scaled, q * square, scaled - square))
+    else:
+        heights = [code.lanes(0.0)] * len(flat)
+        if shape != GAUSSIAN:
+            heights = _reciprocals(code, [code.fma(q, q, code.lanes(1.0)) for q in flat])
+        for q, height in zip(flat, heights, strict=True):
+            gauss = code.half_power(q * q)
+            slope = gauss * (4.0 * LN2)
+            if shape != GAUSSIAN:
+                rest = code.lanes(1.0) - mixing
+                slope = code.fma(mixing * height * 4.0, height, slope * rest)
+                gauss = code.fma(mixing, height, gauss * rest)
+            central = q * slope * scale
+            parts.append((gauss * scale, central, q * central * 0.5))
+    lines: list[tuple[Lanes, Lanes, Lanes]] = []
+    components = len(arguments[0])
+    for k in range(len(arguments)):
+        h, c, s = parts[k * components]
+        for part in parts[k * components + 1 : (k + 1) * components]:
+            h, c, s = h + part[0], c + part[1], s + part[2]
+        lines.append((h, c, s) if components == 1 else (h * share, c * share, s * share))
+    return lines
+
+
+def _rows(
+    code: Code, grid: Any, at: Any, shape: int, level: int, theta: list[Lanes], offsets: list[Lanes]
+) -> list[Lanes]:
+    """Return the basis functions at point `at` of the grid (n, 4): x, weight root, weight root times u, mixing."""
+    base = code.builder.mul(at, code.index(4))
+    x = code.scalar(grid, base)
+    scale = code.scalar(grid, code.builder.add(base, code.index(1)))
+    row = [scale]
+    if level > 1:
+        row.append(code.scalar(grid, code.builder.add(base, code.index(2))))
+    mixing = code.scalar(grid, code.builder.add(base, code.index(3)))
+    arguments: list[list[Lanes]] = []
+    for k in range((len(theta) - level) // 3):
+        centre, inverse = theta[level + 3 * k + 1], theta[level + 3 * k + 2]
+        arguments.append([code.fma(x - offset, inverse, centre) for offset in offsets])
+    for h, c, s in _line_basis(code, shape, mixing, scale, arguments):
+        row += [h, c, s]
+    return row
+
+
+def _prepared(code: Code, theta: Any, level: int, lines: int) -> list[Lanes]:
+    """Load the parameters; of each line amplitude, -2 centre / w and 2 / w."""
+    out = [code.load(theta, a) for a in range(level + 3 * lines)]
+    for k in range(lines):
+        at = level + 3 * k
+        inverse = code.lanes(2.0) / out[at + 2]
+        out[at + 1], out[at + 2] = -(out[at + 1] * inverse), inverse
+    return out
+
+
+def _point(
+    code: Code, tables: tuple[Any, Any], at: Any, shape: int, level: int, given: list[Lanes], shifts: list[Lanes]
+) -> list[Lanes]:
+    """Return the basis functions at point `at` and, last, what the model leaves of the signal."""
+    signal, grid = tables
+    row = _rows(code, grid, at, shape, level, given, shifts)
+    rest = code.load(signal, at)
+    for a in [*range(level), *range(level, len(row), 3)]:
+        rest = code.fnma(given[a], row[a], rest)
+    return [*row, rest]
+
+
+def _in_registers(code: Code, point: Any, points: Any, p: int, level: int, sums: Any) -> None:
+    """Accumulate with every sum in a register: for few parameters."""
+    pairs = [(a, b) for a in range(level, p + 1) for b in range(a + 1)]
+
+    def turn(i: Any, carried: list[Lanes]) -> list[Lanes]:
+        first = code.builder.mul(i, code.index(UNROLL))
+        rows = [point(code.builder.add(first, code.index(j))) for j in range(UNROLL)]
+        out: list[Lanes] = []
+        for (a, b), total in zip(pairs, carried, strict=True):
+            value = total
+            for row in rows:
+                value = code.fma(row[a], row[b], value)
+            out.append(value)
+        return out
+
+    turns = code.builder.sdiv(points, code.index(UNROLL))
+    found = code.loop(turns, [code.lanes(0.0)] * len(pairs), turn)
+    for (a, b), value in zip(pairs, found, strict=True):
+        code.store(sums, triangle(a, b), value)
+
+
+def _in_tiles(code: Code, point: Any, points: Any, p: int, level: int, sums: Any, scratch: Any) -> None:
+    """Accumulate tile by tile (4 x 4 sums in registers) over chunks of CHUNK points whose rows lie in `scratch`."""
+    for m in range(triangle(p, p) + 1):
+        code.store(sums, m, 0.0)
+
+    def chunk(i: Any, _: list[Lanes]) -> list[Lanes]:
+        first = code.builder.mul(i, code.index(CHUNK))
+
+        def fill(j: Any, _: list[Lanes]) -> list[Lanes]:
+            at = code.builder.mul(j, code.index(p + 1))
+            for a, value in enumerate(point(code.builder.add(first, j))):
+                code.store(scratch, code.builder.add(at, code.index(a)), value)
+            return []
+
+        code.loop(CHUNK, [], fill)
+        for a0 in range(0, p + 1, 4):
+            for b0 in range(0, a0 + 1, 4):
+                across = range(a0, min(a0 + 4, p + 1))
+                down = range(b0, min(b0 + 4, p + 1))
+                pairs = [(a, b) for a in across for b in down if b <= a]
+
+                def tile(
+                    j: Any, carried: list[Lanes], pairs: list[tuple[int, int]] = pairs, both: Any = (across, down)
+                ) -> list[Lanes]:
+                    at = code.builder.mul(j, code.index(p + 1))
+                    rows = {a: code.load(scratch, code.builder.add(at, code.index(a))) for a in {*both[0], *both[1]}}
+                    return [code.fma(rows[a], rows[b], c) for (a, b), c in zip(pairs, carried, strict=True)]
+
+                start = [code.load(sums, triangle(a, b)) for a, b in pairs]
+                for (a, b), value in zip(pairs, code.loop(CHUNK, start, tile), strict=True):
+                    code.store(sums, triangle(a, b), value)
+        return []
+
+    code.loop(code.builder.sdiv(points, code.index(CHUNK)), [], chunk)
+
+
+@intrinsic
+def accumulate(
+    typing, signal, grid, points, offsets, baseline, theta, sums, scratch, lines_tag, level_tag, parts_tag, shape_tag
+):  # noqa: ANN001, ANN202
+    """Write normal matrix (packed), gradient and chi2 of sixteen fits to `sums` (p (p + 1) / 2 + p + 1, 16).
+
+    Parameters
+    ----------
+    signal
+        (n, 16) float32 signal times weight root, n = `points` a multiple of CHUNK.
+    grid
+        (n, 4) float32: x, weight root, weight root times u, mixing.
+    offsets
+        (components,) float32 hyperfine offsets, MHz.
+    baseline
+        (3,) float32 sums of weight, weight u, weight u^2: the same for all pixels.
+    theta
+        (p, 16) float32 parameters.
+    scratch
+        (CHUNK (p + 1), 16) float32.
+    """
+    lines, level, parts, shape = (len(t) for t in (lines_tag, level_tag, parts_tag, shape_tag))
+    shape -= 1
+    p = level + 3 * lines
+
+    def body(
+        code: Code,
+        signal: Any,
+        grid: Any,
+        points: Any,
+        offsets: Any,
+        baseline: Any,
+        theta: Any,
+        sums: Any,
+        scratch: Any,
+    ) -> None:
+        given = _prepared(code, theta, level, lines)
+        shifts = [code.scalar(offsets, h) for h in range(parts)]
+
+        def point(at: Any) -> list[Lanes]:
+            return _point(code, (signal, grid), at, shape, level, given, shifts)
+
+        if lines <= 2:
+            _in_registers(code, point, points, p, level, sums)
+        else:
+            _in_tiles(code, point, points, p, level, sums, scratch)
+        code.store(sums, triangle(0, 0), code.scalar(baseline, 0))
+        if level > 1:
+            code.store(sums, triangle(1, 0), code.scalar(baseline, 1))
+            code.store(sums, triangle(1, 1), code.scalar(baseline, 2))
+
+    arrays = (signal, grid, points, offsets, baseline, theta, sums, scratch)
+    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), _generate(body, 8)
+
+
+def _generate(body: Any, used: int) -> Any:
+    """Return the code generator of an intrinsic whose first `used` arguments are arrays or numbers."""
+
+    def generator(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        body(Code(context, builder), *pointers(context, builder, signature, arguments)[:used])
+        return context.get_dummy_value()
+
+    return generator
+
+
+def _cholesky(code: Code, sums: Any, p: int, grow: Lanes) -> tuple[list[list[Lanes]], list[Lanes]]:
+    """Factor the packed matrix with its diagonal times `grow`; return the factor's rows and the inverse of its diagonal."""
+    factor: list[list[Lanes]] = []
+    inverse: list[Lanes] = []
+    for a in range(p):
+        row: list[Lanes] = []
+        for b in range(a):
+            total = code.load(sums, triangle(a, b))
+            for c in range(b):
+                total = code.fnma(row[c], factor[b][c], total)
+            row.append(total * inverse[b])
+        diagonal = code.load(sums, triangle(a, a))
+        total = diagonal * grow
+        for c in range(a):
+            total = code.fnma(row[c], row[c], total)
+        root = code.sqrt(code.greatest(total, diagonal * 1e-6))
+        row.append(root)
+        factor.append(row)
+        inverse.append(code.lanes(1.0) / root)
+    return factor, inverse
+
+
+@intrinsic
+def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_tag, level_tag, shape_tag):  # noqa: ANN001, ANN202
+    """Accept or refuse the trial, solve for the next step, stop the lanes that are done.
+
+    Parameters
+    ----------
+    trial_sums, sums
+        (m, 16) sums at the trial, and those of the best point so far (updated).
+    theta, trial
+        (p, 16) best point so far, and the next trial (updated); both the final point in lanes that are done.
+    state
+        (2, 16) damping, and 1 where done.
+    bounds
+        (4,) float32: lowest and highest centre, smallest and largest width.
+    stop
+        (1,) float32: tolerance / degrees of freedom.
+    """
+    lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
+    shape -= 1
+    p = level + 3 * lines
+    count = triangle(p, 0) + p + 1
+    by_centre, by_fwhm = basis_scales(shape)
+
+    def body(
+        code: Code, trial_sums: Any, sums: Any, theta: Any, trial: Any, state: Any, bounds: Any, stop: Any
+    ) -> None:
+        damping = code.load(state, 0)
+        done = code.load(state, 1) > 0.5
+        chi2 = code.load(sums, count - 1)
+        better = (code.load(trial_sums, count - 1) < chi2) & ~done
+        for m in range(count):
+            code.store(sums, m, code.select(better, code.load(trial_sums, m), code.load(sums, m)))
+        for a in range(p):
+            code.store(theta, a, code.select(better, code.load(trial, a), code.load(theta, a)))
+        chi2 = code.load(sums, count - 1)
+        eased = code.greatest(damping * 0.1, 1e-7)
+        damping = code.select(better, eased, damping * 10.0)
+        factor, inverse = _cholesky(code, sums, p, damping + 1.0)
+        forward: list[Lanes] = []
+        predicted = code.lanes(0.0)
+        for a in range(p):
+            total = code.load(sums, triangle(p, 0) + a)
+            for b in range(a):
+                total = code.fnma(factor[a][b], forward[b], total)
+            forward.append(total * inverse[a])
+            predicted = code.fma(forward[a], forward[a], predicted)
+        step = list(forward)
+        for a in range(p - 1, -1, -1):
+            total = forward[a]
+            for b in range(a + 1, p):
+                total = code.fnma(factor[b][a], step[b], total)
+            step[a] = total * inverse[a]
+        moved = [code.load(theta, a) + step[a] for a in range(level)]
+        lowest, highest, narrow, wide = (code.scalar(bounds, i) for i in range(4))
+        for k in range(lines):
+            at = level + 3 * k
+            amplitude = code.load(theta, at) + step[at]
+            width = code.load(theta, at + 2)
+            ratio = width / amplitude
+            half = width * 0.5
+            shift = code.least(code.greatest(step[at + 1] * ratio * (1.0 / by_centre), -half), half)
+            growth = code.least(code.greatest(step[at + 2] * ratio * (1.0 / by_fwhm), -half), width)
+            centre = code.least(code.greatest(code.load(theta, at + 1) + shift, lowest), highest)
+            moved += [amplitude, centre, code.least(code.greatest(width + growth, narrow), wide)]
+        small = (damping < 2e-2) & (predicted < chi2 * code.scalar(stop, 0)) & ~done
+        code.store(sums, count - 1, code.select(small, chi2 - predicted, chi2))
+        finished = done | small
+        for a in range(p):
+            best = code.load(theta, a)
+            code.store(theta, a, code.select(small, moved[a], best))
+            code.store(trial, a, code.select(done, best, moved[a]))
+        code.store(state, 0, damping)
+        code.store(state, 1, code.select(finished, 1.0, 0.0))
+
+    arrays = (trial_sums, sums, theta, trial, state, bounds, stop)
+    return types.void(*arrays, lines_tag, level_tag, shape_tag), _generate(body, 7)
+
+
+@intrinsic
+def uncertainty(typing, sums, theta, out, lines_tag, level_tag, shape_tag):  # noqa: ANN001, ANN202
+    """Write variances (p, 16) of the parameters, then the covariances of the centres (j < k: k (k - 1) / 2 + j), to `out`.
+
+    In units of the signal's variance at weight 1.
+    """
+    lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
+    shape -= 1
+    p = level + 3 * lines
+    by_centre, by_fwhm = basis_scales(shape)
+
+    def body(code: Code, sums: Any, theta: Any, out: Any) -> None:
+        factor, inverse = _cholesky(code, sums, p, code.lanes(1.0))
+        inverted: list[list[Lanes]] = []
+        for a in range(p):
+            row: list[Lanes] = []
+            for b in range(a):
+                total = factor[a][b] * inverted[b][b]
+                for c in range(b + 1, a):
+                    total = code.fma(factor[a][c], inverted[c][b], total)
+                row.append(-(total * inverse[a]))
+            row.append(inverse[a])
+            inverted.append(row)
+
+        def covariance(a: int, b: int) -> Lanes:
+            total = code.lanes(0.0)
+            for c in range(max(a, b), p):
+                total = code.fma(inverted[c][a], inverted[c][b], total)
+            return total
+
+        scales = [code.lanes(1.0)] * level
+        for k in range(lines):
+            at = level + 3 * k
+            ratio = code.load(theta, at + 2) / code.load(theta, at)
+            scales += [code.lanes(1.0), ratio * (1.0 / by_centre), ratio * (1.0 / by_fwhm)]
+        for a in range(p):
+            code.store(out, a, covariance(a, a) * scales[a] * scales[a])
+        for k in range(lines):
+            for j in range(k):
+                a, b = level + 3 * j + 1, level + 3 * k + 1
+                code.store(out, p + k * (k - 1) // 2 + j, covariance(a, b) * scales[a] * scales[b])
+
+    return types.void(sums, theta, out, lines_tag, level_tag, shape_tag), _generate(body, 3)
+
+
+@intrinsic
+def correlate_block(typing, bank, templates, points, signal, out):  # noqa: ANN001, ANN202
+    """Correlate sixteen signals with the templates: bank (m / 8, n, 8), out (m, 16), m a multiple of 8."""
+
+    def body(code: Code, bank: Any, templates: Any, points: Any, signal: Any, out: Any) -> None:
+        tiles = code.builder.sdiv(templates, code.index(8))
+
+        def tile(t: Any, _: list[Lanes]) -> list[Lanes]:
+            offset = code.builder.mul(t, points)
+
+            def point(i: Any, carried: list[Lanes]) -> list[Lanes]:
+                at = code.builder.mul(code.builder.add(offset, i), code.index(8))
+                value = code.load(signal, i)
+                return [
+                    code.fma(code.scalar(bank, code.builder.add(at, code.index(j))), value, carried[j])
+                    for j in range(8)
+                ]
+
+            found = code.loop(points, [code.lanes(0.0)] * 8, point)
+            first = code.builder.mul(t, code.index(8))
+            for j in range(8):
+                code.store(out, code.builder.add(first, code.index(j)), found[j])
+            return []
+
+        code.loop(tiles, [], tile)
+
+    return types.void(bank, templates, points, signal, out), _generate(body, 5)
+
+
+@intrinsic
+def residuals(typing, signal, grid, points, offsets, theta, out, lines_tag, level_tag, parts_tag, shape_tag):  # noqa: ANN001, ANN202
+    """Write what the models leave of sixteen signals (n, 16), times the weight root; arguments as in `accumulate`."""
+    lines, level, parts, shape = (len(t) for t in (lines_tag, level_tag, parts_tag, shape_tag))
+    shape -= 1
+
+    def body(code: Code, signal: Any, grid: Any, points: Any, offsets: Any, theta: Any, out: Any) -> None:
+        given = _prepared(code, theta, level, lines)
+        shifts = [code.scalar(offsets, h) for h in range(parts)]
+
+        def one(at: Any, _: list[Lanes]) -> list[Lanes]:
+            code.store(out, at, _point(code, (signal, grid), at, shape, level, given, shifts)[-1])
+            return []
+
+        code.loop(points, [], one)
+
+    arrays = (signal, grid, points, offsets, theta, out)
+    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), _generate(body, 6)
+
+
+@intrinsic
+def strongest(typing, corr, score, centres, templates, taken, distance, out, lines_tag):  # noqa: ANN001, ANN202
+    """Write number and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16); number -1: none.
+
+    Templates within `distance` (1,) MHz of a centre in `taken` (lines, 16) are left out; unused rows lie far away.
+    """
+    lines = len(lines_tag)
+
+    def body(
+        code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, distance: Any, out: Any
+    ) -> None:
+        used = [code.load(taken, k) for k in range(lines)]
+        reach = code.scalar(distance, 0)
+
+        def one(m: Any, carried: list[Lanes]) -> list[Lanes]:
+            best, number, now = carried
+            value = code.load(corr, m)
+            value = value * value * code.scalar(score, m)
+            centre = code.scalar(centres, m)
+            better = value > best
+            for k in range(lines):
+                better = better & ~(code.absolute(centre - used[k]) < reach)
+            return [code.select(better, value, best), code.select(better, now, number), now + 1.0]
+
+        best, number, _ = code.loop(templates, [code.lanes(0.0), code.lanes(-1.0), code.lanes(0.0)], one)
+        code.store(out, 0, number)
+        code.store(out, 1, best)
+
+    arrays = (corr, score, centres, templates, taken, distance, out)
+    return types.void(*arrays, lines_tag), _generate(body, 7)
