@@ -17,6 +17,7 @@ from typing import Any, cast
 from stream.catalog import RAW, CatalogError, catalog, close_catalog, open_catalog, without_numba
 from stream.document_log import DocumentLog, is_archived, locked, mark_archived, read_documents, unfinished_logs
 from stream.messages import Json
+from stream.paths import documents_path
 from stream.settings import StreamSettings
 
 _LOG = logging.getLogger(__name__)
@@ -154,6 +155,7 @@ class _TiledSink:
             self._writers.pop(run_uid)
         elif name == "stop":
             self._writers.pop(run_uid)
+            mark_archived(self._data_dir, run_uid)
             self._archived(run_uid)
 
     def _writer(self) -> Any:
@@ -177,24 +179,18 @@ class _TiledSink:
 
     def _catch_up(self, path: Path) -> bool:
         """Write one run from its log; False where Tiled does not take it now."""
-        run_uid = path.stem
-        with self._sending, locked(path) as mine:
-            if not mine or is_archived(path):
-                return True
-            try:
-                with catalog(self._uri, self._api_key) as client:
-                    write_run(client, read_documents(path, close=True))
-            except CatalogError:
-                return False
-            except Exception:  # noqa: BLE001 - one bad log must not keep the others from Tiled; it is said and kept
-                _LOG.exception("run %s cannot be written to Tiled; its log stays in %s", run_uid[:8], path)
-                return True
-            self._archived(run_uid)
-            _LOG.info("run %s written to Tiled from its log", run_uid[:8])
-            return True
+        try:
+            with self._sending, catalog(self._uri, self._api_key) as client:
+                if send_log(self._data_dir, path.stem, client):
+                    self._archived(path.stem)
+                    _LOG.info("run %s written to Tiled from its log", path.stem[:8])
+        except CatalogError:
+            return False
+        except Exception:  # noqa: BLE001 - one bad log must not keep the others from Tiled; it is said and kept
+            _LOG.exception("run %s cannot be written to Tiled; its log stays in %s", path.stem[:8], path)
+        return True
 
     def _archived(self, run_uid: str) -> None:
-        mark_archived(self._data_dir, run_uid)
         with self._changed:
             self._unarchived.discard(run_uid)
             self._changed.notify_all()
@@ -214,6 +210,24 @@ class _TiledSink:
         self._retry.join(timeout_s)
         if archived and self._client is not None:
             close_catalog(self._client)
+
+
+def send_log(data_dir: str | Path, run_uid: str, client: Any) -> bool:
+    """Write a closed run from its log into Tiled and mark it; False where somebody else writes or sends it now.
+
+    Raises
+    ------
+    CatalogError
+        Where Tiled fails; the log stays for another try.
+    """
+    path = documents_path(data_dir, run_uid)
+    with locked(path) as mine:
+        if not mine:
+            return False
+        if not is_archived(path):
+            write_run(client, read_documents(path, close=True))
+            mark_archived(data_dir, run_uid)
+        return True
 
 
 def write_run(client: Any, documents: Iterator[tuple[str, Json]]) -> None:

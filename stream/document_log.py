@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -38,13 +38,26 @@ class DocumentLog:
 
     def append(self, name: str, doc: Json) -> None:
         """Append one document and bring it to the disk."""
-        self._file.write(json.dumps({"name": name, "doc": doc}, default=_plain) + "\n")
+        self._file.write(_line(name, doc))
         self._file.flush()
         os.fdatasync(self._file.fileno())
 
     def close(self) -> None:
         """Close and unlock; safe to call twice."""
         self._file.close()
+
+
+def write_log(data_dir: str | Path, run_uid: str, documents: Iterable[tuple[str, Json]]) -> None:
+    """Write the log of a whole run at once: it appears complete or not at all."""
+    path = documents_path(data_dir, run_uid)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("x", encoding="utf-8") as file:
+        for name, doc in documents:
+            file.write(_line(name, doc))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def mark_archived(data_dir: str | Path, run_uid: str) -> None:
@@ -96,7 +109,7 @@ def read_documents(path: str | Path, close: bool = False) -> Iterator[tuple[str,
     if close and run_uid and not stopped:
         stop = _stop_document(run_uid, events)
         with Path(path).open("a", encoding="utf-8") as file:
-            file.write(("" if text.endswith("\n") else "\n") + json.dumps({"name": "stop", "doc": stop}) + "\n")
+            file.write(("" if text.endswith("\n") else "\n") + _line("stop", stop))
         yield "stop", stop
 
 
@@ -126,6 +139,10 @@ def locked(path: Path) -> Generator[bool]:
 def _free(path: Path) -> bool:
     with locked(path) as mine:
         return mine
+
+
+def _line(name: str, doc: Json) -> str:
+    return json.dumps({"name": name, "doc": doc}, default=_plain) + "\n"
 
 
 def _plain(value: object) -> object:

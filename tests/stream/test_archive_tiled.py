@@ -190,7 +190,7 @@ def test_log_alone_without_tiled(tmp_path):
         archive("stop", bundle.compose_stop())
         assert unfinished_logs(tmp_path) == [path]
         with pytest.raises(KeyError):
-            archive("stop", bundle.compose_stop())
+            archive("stop", {"run_start": "another"})
     start = json.loads(path.read_text().splitlines()[0])["doc"]
     assert (start["number"], start["array"]) == (1.5, [0, 1, 2])
 
