@@ -83,7 +83,7 @@ export class CurvesPanel extends ChartPanel {
   temperatures() {
     const measured = [...(this.value?.arrays.temperature_k?.data ?? []), ...(this.store.get("transport")?.arrays.temperature_k?.data ?? [])];
     const planned = this.store.header("plan").planned_temperatures_k ?? [];
-    return range([measured, planned, measured.length + planned.length ? [] : [20, 150]], 0.04, 20);
+    return range([measured, planned, measured.length + planned.length ? [] : [20, 150]], 0.055, 20);
   }
 
   ageNow() {

@@ -117,7 +117,7 @@ export class FilmPanel extends ManyPanel {
     done.sort((a, b) => a.header.sweep - b.header.sweep);
     const items = done.map((value) => this.picture(value.channel, value, kelvin(value.header.temperature_k), ""));
     const live = store.get("map/s");
-    if (live && !live.header.final) items.push(this.picture("now", live, `now ${kelvin(live.header.temperature_k)}`, "now"));
+    if (live && !live.header.final) items.push(this.picture("now", live, `▸ ${kelvin(live.header.temperature_k)}`, "now"));
     const next = store.header("decision").next_temperature_k;
     for (const t of plan.planned_temperatures_k ?? []) {
       if (live && !live.header.final && Math.abs(t - live.header.temperature_k) < 0.3) continue;

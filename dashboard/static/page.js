@@ -41,6 +41,7 @@ class Page {
     this.store.put(envelope, arrays);
     for (const panel of this.panels) if (panel.reads(envelope.channel)) panel.dirty = true;
     if (envelope.channel === "map/s") this.askAgain();
+    if (envelope.channel === "curve/s") this.inspectFirstPoint();
   }
 
   gone(channels) {
@@ -99,6 +100,14 @@ class Page {
     this.inspected = region;
     for (const map of this.maps) map.paintOverlay();
     this.askSpectrum();
+  }
+
+  /** Until someone clicks, the first marked point is inspected: an empty panel explains nothing. */
+  inspectFirstPoint() {
+    const point = this.store.header("curve/s").points?.[0];
+    if (this.inspected || !point) return;
+    const [x, y] = [Math.round(point.x_px), Math.round(point.y_px)];
+    this.inspect({ x0: x, x1: x + 1, y0: y, y1: y + 1 });
   }
 
   move(dx, dy, [rows, columns]) {

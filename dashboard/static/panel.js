@@ -32,7 +32,7 @@ export class Panel {
   /** Seconds since what is shown was published; undefined before anything came. */
   ageNow() {
     const value = this.value;
-    return value && this.store.now() - value.time_s;
+    return value ? this.store.now() - value.time_s : undefined;
   }
 
   /** Whether what is shown is older than it should be by now. */

@@ -167,11 +167,15 @@ class Experiment:
              "busy_fraction": 0.62 + 0.1 * i, "last_seen_s": 0.05} for i in range(2)
         ]  # fmt: skip
         yield "builder", "workers", {"workers": workers, "frames_lost": 0}, {}
+        yield self.events("builder", (96, "NO_ALARM", "28 K map final, 97.4 % resolved"),
+                          (9, "NO_ALARM", "66 K map final, 97.1 % resolved"))  # fmt: skip
+
+    def events(self, source: str, *lines: tuple[float, str, str]) -> Publication:
         now = time.time()
-        yield "builder", "events", {"events": [
-            {"time_s": now - 96, "severity": "NO_ALARM", "source": "builder", "text": "28 K map final, 97.4 % resolved"},
-            {"time_s": now - 9, "severity": "NO_ALARM", "source": "builder", "text": "66 K map final, 97.1 % resolved"},
-        ]}, {}  # fmt: skip
+        events = [
+            {"time_s": now - age, "severity": level, "source": source, "text": text} for age, level, text in lines
+        ]
+        return source, "events", {"events": events}, {}
 
     def curves(self) -> Publication:
         temperatures = np.array(LADDER_K[: self.points_done + (1 if self.final else 0)])
@@ -198,7 +202,7 @@ class Experiment:
     def monitor(self) -> Iterator[Publication]:
         now, temperature = time.time(), self.temperature_k
         rows = (
-            ("cryostat", "Cryostat stage", temperature - 0.4, temperature, "K", "NO_ALARM", False),
+            ("cryostat", "Stage T", temperature - 0.4, temperature, "K", "NO_ALARM", False),
             ("sample_temperature", "Sample T", temperature + 0.02, None, "K", "NO_ALARM", False),
             ("magnet", "Field H", 97.0, 97.0, "G", "NO_ALARM", False),
             ("microwave", "Microwave", -12.0, -12.0, "dBm", "NO_ALARM", False),
@@ -212,15 +216,13 @@ class Experiment:
                 "label": label, "value": value, "setpoint": setpoint, "unit": unit, "severity": severity,
                 "time_s": now - (840 if key == "ruby" else 0.3), "connected": True, "on_demand": on_demand,
             }, {}  # fmt: skip
-        yield "monitor", "events", {"events": [
-            {"time_s": now - 20, "severity": "MINOR", "source": "monitor", "text": "Ruby reading is 14 min old"},
-        ]}, {}  # fmt: skip
+        yield self.events("monitor", (20, "MINOR", "Ruby reading is 14 min old"))
 
     def session(self) -> Iterator[Publication]:
-        now = time.time()
         following = LADDER_K[self.points_done + 1]
         states = (("reference", "Reference 150 K", "done"), ("zfc", "Zero-field cool", "done"),
-                  ("field", "H = 97 G on", "done"), ("warming", "Field warming", "now"), ("done", "Done", "next"))  # fmt: skip
+                  ("field", "H = 97 G on", "done"), ("warming", "Field warming", "now"),
+                  ("done", "Done", "next"))  # fmt: skip
         yield "session", "plan", {
             "phase": "warming", "phases": [{"key": k, "label": n, "state": s} for k, n, s in states],
             "history": "ZFC_FW", "points_done": self.points_done, "points_planned": len(LADDER_K),
@@ -235,8 +237,6 @@ class Experiment:
         measured = np.arange(20.0, self.temperature_k + 0.1, 2.0)
         resistance = 6 + 19 / (1 + np.exp(-(measured - 79) / 2.5)) + 0.09 * measured
         yield "session", "transport", {}, {"temperature_k": measured, "resistance_ohm": resistance}
-        yield "session", "events", {"events": [
-            {"time_s": now - 140, "severity": "NO_ALARM", "source": "session", "text": "Zero-field cooled to 20 K"},
-            {"time_s": now - 131, "severity": "NO_ALARM", "source": "session", "text": "H = 97.0 G on at 20.0 K"},
-            {"time_s": now - 8, "severity": "NO_ALARM", "source": "session", "text": f"Next: {following:g} K, small step"},
-        ]}, {}  # fmt: skip
+        yield self.events("session", (140, "NO_ALARM", "Zero-field cooled to 20 K"),
+                          (131, "NO_ALARM", "H = 97.0 G on at 20.0 K"),
+                          (8, "NO_ALARM", f"Next: {following:g} K, small step"))  # fmt: skip

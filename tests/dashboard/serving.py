@@ -64,13 +64,11 @@ class HandAsker:
 
 def spectrum_reply(experiment, message: SpectrumRequest) -> SpectrumReply:
     """Return what a builder would say of a made-up experiment."""
-    region = experiment.s(experiment.temperature_k)[message.y0 : message.y1, message.x0 : message.x1]
-    s = float(np.mean(region))
+    s = float(np.mean(experiment.s(experiment.temperature_k)[message.y0 : message.y1, message.x0 : message.x1]))
     values = {"s": s, "sigma_s": 0.0021, "sigma_zz_gpa": 21.1, "chi2": 1.04, "temperature_k": experiment.temperature_k}
-    return SpectrumReply(
-        run_uid=message.run_uid, sweep=max(message.sweep, 0), y0=message.y0, y1=message.y1, x0=message.x0, x1=message.x1,
-        values=values, status="OK", **experiment.spectrum(s, 0.0012),
-    )  # fmt: skip
+    region = {name: getattr(message, name) for name in ("run_uid", "y0", "y1", "x0", "x1")}
+    arrays = experiment.spectrum(s, 0.0012)
+    return SpectrumReply(sweep=max(message.sweep, 0), **region, values=values, status="OK", **arrays)
 
 
 class Served:
