@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from deploy import processes
+from deploy.environment import enter_environment
 from deploy.errors import DeployError
 from deploy.launch import Parts, launch, make_site, wait_until_ready
 from deploy.rig_file import RigFile, find_rig, load_rig
@@ -71,6 +72,7 @@ def _measure(
     site: Site, rig: RigFile, say: Callable[[str], None], *, exit_when_done: bool, json_file: Path | None
 ) -> int:
     """Run the plan, evaluate it, write the numbers and figures; keep the page up where asked."""
+    enter_environment(site)  # before EPICS is imported, which reads it once
     from deploy.demo_run import run_history
 
     begin = time.monotonic()

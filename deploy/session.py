@@ -11,7 +11,6 @@ from typing import Any, cast
 from bluesky import RunEngine
 from bluesky.utils import Msg, ProgressBarManager
 
-from deploy.environment import enter_environment
 from deploy.errors import DeployError
 from deploy.rig_file import RigFile
 from deploy.site import Site
@@ -64,7 +63,7 @@ class Session:
 
 
 def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session:
-    """Connect the devices of a running site and make the RunEngine.
+    """Connect the devices of a running site and make the RunEngine; call `enter_environment` before importing this.
 
     Parameters
     ----------
@@ -76,7 +75,6 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     DeployError
         Where a device does not connect, naming its PVs.
     """
-    enter_environment(site)
     stream = rig_file.stream_settings(site.runtime_dir, site.data_dir)
     publisher = StatePublisher(stream, "session")
     try:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deploy.environment import enter_environment
 from deploy.rig_file import load_rig
 from deploy.site import find_site
 
@@ -27,6 +28,7 @@ def open_shell(site_name: str | None) -> None:
     """
     site = find_site(site_name)
     rig_file = load_rig(Path(site.rig_file))
+    enter_environment(site)  # before EPICS is imported, which reads it once
     from IPython import start_ipython
 
     from deploy.session import open_session

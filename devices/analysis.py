@@ -151,7 +151,7 @@ class Analysis(Device):
         super().__init__("", name=name, **kwargs)
         self._listener = ReportListener(settings)
         self._expected: Expectation | None = None
-        self.report: AnalysisReport = silent("", -1, "not asked yet")
+        self.answer: AnalysisReport = silent("", -1, "not asked yet")
 
     def prepare(self, expected: Expectation) -> ProgressStatus:
         """Name the sweep whose report the next trigger waits for."""
@@ -182,7 +182,7 @@ class Analysis(Device):
 
     def _show(self, report: AnalysisReport) -> None:
         """Put a report into the signals: finite numbers, arrays of fixed length."""
-        self.report = report
+        self.answer = report
         finite = all(np.isfinite(float(getattr(report, key))) for key in SCALARS)
         for key in SCALARS:
             getattr(self, key).put(float(np.nan_to_num(float(getattr(report, key)))))

@@ -217,7 +217,7 @@ class _Warming:
 
     def _summary(self, set_point_k: float, temperature_k: float) -> PointSummary:
         analysis: Any = self.rig.analysis
-        return summary_of(analysis.report, bool(analysis.valid.get()), set_point_k, temperature_k)
+        return summary_of(analysis.answer, bool(analysis.valid.get()), set_point_k, temperature_k)
 
     def _flag_overshoot(self, set_point_k: float) -> MsgGenerator[None]:
         """Tell people where the sample overshot: s then reflects the highest temperature, not the present one."""
