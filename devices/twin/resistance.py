@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
-from devices.twin.truth import LEAD_AZIMUTHS_DEG, Truth, truth_of
+from devices.twin.layout import LEAD_AZIMUTHS_DEG, lead_end_um
+from devices.twin.truth import Truth, truth_of
 
 Array = NDArray[np.float64]
 
@@ -89,9 +90,8 @@ class _Network:
     def _node(self, azimuth_deg: float) -> int:
         """Pixel on the rim under a lead."""
         truth, mask = self._truth, self._truth.sample
-        a, b = truth.crystal.kind.semi_axes_um
         cos, sin = math.cos(math.radians(azimuth_deg)), math.sin(math.radians(azimuth_deg))
-        radius = 0.9 / math.hypot(cos / a, sin / b)
+        radius = lead_end_um(truth.crystal, azimuth_deg)
         distance = np.hypot(truth.x_um[mask] - radius * cos, truth.y_um[mask] - radius * sin)
         return int(np.argmin(distance))
 

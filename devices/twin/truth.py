@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from devices.settings import TwinSettings
 from devices.twin.history import FieldStep
+from devices.twin.layout import lead_mask, lead_polygons, ruby_mask, ruby_polygon
 from devices.twin.samples import TAU_CRITICAL_GPA, Crystal, draw_crystal
 from devices.twin.screening import Screening
 from physics.geometry import miscut_rotation, rotate_stress
@@ -33,14 +34,10 @@ BASE_TEMPERATURE_K = 20.0
 """Temperature at which the size of the response is set."""
 PEARL_UM = 150.0
 """Pearl length of a fully superconducting place, um, of the coherent part."""
+CALIBRATION_PIXELS = 96
+"""Pixels of 1 um along each side of the grid on which the size of the response is set."""
 RESPONSES = ("granular", "coherent")
 """Names of the response models."""
-RUBY_UM = (15.0, -22.5, 5.0)
-"""Centre and radius of the ruby disc, um: partly on the sample's edge."""
-LEAD_AZIMUTHS_DEG = (24.0, -24.0, 156.0, 204.0)
-"""Directions of the four leads from the sample's centre."""
-LEAD_WIDTH_UM = 4.0
-"""Width of a lead, um."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ class Truth:
         return {
             "sample": self.crystal.outline_um(),
             "ruby": ruby_polygon(),
-            "leads": [lead_polygon(azimuth, self.crystal) for azimuth in LEAD_AZIMUTHS_DEG],
+            "leads": lead_polygons(self.crystal),
             "points": self._points(),
         }
 
@@ -208,33 +205,6 @@ class Truth:
     def _place(self, value: Array) -> list[float]:
         row, column = np.unravel_index(int(np.argmax(value)), value.shape)
         return [round(float(self.x_um[row, column]), 2), round(float(self.y_um[row, column]), 2)]
-
-
-def ruby_polygon(points: int = 24) -> list[list[float]]:
-    """Outline of the ruby disc, um."""
-    x, y, radius = RUBY_UM
-    angle = np.linspace(0.0, 2.0 * math.pi, points, endpoint=False)
-    return [[round(x + radius * math.cos(a), 3), round(y + radius * math.sin(a), 3)] for a in angle]
-
-
-def lead_polygon(azimuth_deg: float, crystal: Crystal) -> list[list[float]]:
-    """Outline of a lead from just inside the sample's edge outwards, um."""
-    angle = math.radians(azimuth_deg)
-    a, b = crystal.kind.semi_axes_um
-    inner = 0.9 / math.hypot(math.cos(angle) / a, math.sin(angle) / b)
-    along, across = (math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))
-    corners = ((inner, -0.5), (300.0, -0.5), (300.0, 0.5), (inner, 0.5))
-    return [[round(r * along[i] + w * LEAD_WIDTH_UM * across[i], 3) for i in (0, 1)] for r, w in corners]
-
-
-def _lead_mask(crystal: Crystal, x: Array, y: Array) -> Mask:
-    mask = np.zeros(x.shape, dtype=bool)
-    a, b = crystal.kind.semi_axes_um
-    for azimuth in LEAD_AZIMUTHS_DEG:
-        cos, sin = math.cos(math.radians(azimuth)), math.sin(math.radians(azimuth))
-        along, across = x * cos + y * sin, y * cos - x * sin
-        mask |= (np.abs(across) <= 0.5 * LEAD_WIDTH_UM) & (along >= 0.9 / math.hypot(cos / a, sin / b))
-    return mask
 
 
 def _stress(crystal: Crystal, load_gpa: float, x: Array, y: Array) -> Array:
@@ -275,8 +245,8 @@ def _build(settings: TwinSettings, load_gpa: float, calibration: Calibration) ->
         x_um=x,
         y_um=y,
         sample=sample,
-        ruby=np.hypot(x - RUBY_UM[0], y - RUBY_UM[1]) <= RUBY_UM[2],
-        leads=_lead_mask(crystal, x, y),
+        ruby=ruby_mask(x, y),
+        leads=lead_mask(crystal, x, y),
         stress_gpa=stress,
         tc_local_k=np.where(sample, tc, 0.0),
         screening=Screening(sample, settings.pixel_size_um, crystal.kind.thickness_um, settings.stand_off_um),
@@ -288,8 +258,10 @@ def _build(settings: TwinSettings, load_gpa: float, calibration: Calibration) ->
 def calibrate(settings: TwinSettings) -> Calibration:
     """Set the size of the response: the hole reads s = 1 in the mean, the rest goes as deep as the sample's kind says.
 
-    The film's share lowers the hole by as much as the grains around it raise it.
+    The film's share lowers the hole by as much as the grains around it raise it. Set on a grid of its own, so that the
+    sample is the same for every camera.
     """
+    settings = replace(settings, height=CALIBRATION_PIXELS, width=CALIBRATION_PIXELS, pixel_size_um=1.0)
     grains = _build(settings, REFERENCE_LOAD_GPA, Calibration(1.0, 0.0))
     film = _build(settings, REFERENCE_LOAD_GPA, Calibration(0.0, 1.0))
     local = grains.response(BASE_TEMPERATURE_K)[..., 2]
