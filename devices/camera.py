@@ -24,7 +24,7 @@ from stream.camera_control import CameraControl, CameraRefused
 from stream.messages import FieldHistory, Json, NoiseModel, RunMode, RunStart, SweepRequest, SweepRole
 from stream.settings import StreamSettings
 
-_LOOK_S = 0.1
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class Camera(Device):
     ) -> None:
         super().__init__("", name=name, **kwargs)
         self.settings = settings
+        self._stream = stream
         self.run = CameraRunControl(self)
         self.start: RunStart | None = None
         self._control = CameraControl(stream, timeout_s=settings.arm_timeout_s)
@@ -126,9 +127,9 @@ class Camera(Device):
         DeviceError
             Where the camera process does not answer.
         """
-        with self._lock:
+        with CameraControl(self._stream, timeout_s=self.settings.answer_timeout_s) as control:
             try:
-                return self._control.describe()
+                return control.describe()
             except CameraRefused as error:
                 raise DeviceError(f"{self.name}: {error.reason}; check that the camera process runs") from error
 
@@ -253,7 +254,7 @@ class Camera(Device):
             except CameraRefused as error:
                 if error.status != "busy" or time.monotonic() > end:
                     raise DeviceError(f"{self.name} refuses sweep {request.sweep}: {error.reason}") from error
-            if status.cancelled.wait(2 * _LOOK_S):
+            if status.cancelled.wait(_LOOK_S):
                 raise DeviceError(f"{self.name}: sweep {request.sweep} was given up")
 
     def _trigger(self) -> None:
@@ -275,12 +276,22 @@ class Camera(Device):
             status.progress(sent, total)
             if sent >= total:
                 break
-            if status.cancelled.wait(_LOOK_S) or status.done or not self._started:
-                raise DeviceError(f"{self.name}: sweep {armed.sweep} ended after {sent} of {total} frames")
+            if status.done or status.cancelled.is_set() or self._armed is not armed:
+                raise DeviceError(f"{self.name}: sweep {armed.sweep} was given up after {sent} of {total} frames")
+            self._look(armed)
         with self._lock:
             if self._armed is armed:
                 self._rows_before += sent
                 self._armed, self._started = None, False
+
+    def _look(self, armed: SweepRequest) -> None:
+        """Wait a moment for the end of a sweep; fails where the camera ended it early."""
+        try:
+            self._control.wait_sent(armed.run_uid, armed.sweep, _LOOK_S)
+        except TimeoutError:
+            return
+        except CameraRefused as error:
+            raise DeviceError(f"{self.name}: {error.reason}") from error
 
     def _give_up_sweep(self) -> None:
         """End an armed or running sweep; its frames so far stay in the file and keep their rows."""

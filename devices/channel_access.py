@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
+import threading
 from typing import Final
 
 _REPEATER_PORT: Final = "EPICS_CA_REPEATER_PORT"
+_CONFIRM: Final = struct.pack(">HHHHI", 17, 0, 0, 0, 0)
 _held: list[socket.socket] = []
 
 
@@ -32,13 +35,23 @@ def use_loopback(ca_port: int) -> dict[str, str]:
 
 
 def quiet_repeater() -> None:
-    """Keep libca from looking for the `caRepeater` program, which wheels do not bring, and from complaining about it.
+    """Answer libca where it looks for the `caRepeater` program, which wheels do not bring, so that it stays quiet.
 
-    The repeater only passes beacons on. A client takes it as running where its UDP port is taken, so we take one.
+    The repeater only passes beacons of IOCs on, which nobody here needs: it is enough to confirm its clients.
     """
-    if _REPEATER_PORT in os.environ and _held:
+    if _held:
         return
     holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     holder.bind(("127.0.0.1", 0))
     _held.append(holder)
     os.environ[_REPEATER_PORT] = str(holder.getsockname()[1])
+    threading.Thread(target=_confirm, args=(holder,), name="ca-repeater", daemon=True).start()
+
+
+def _confirm(holder: socket.socket) -> None:
+    while True:
+        try:
+            _, client = holder.recvfrom(1024)
+            holder.sendto(_CONFIRM + socket.inet_aton("127.0.0.1"), client)
+        except OSError:
+            return

@@ -265,6 +265,8 @@ class CameraDeviceSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
+    answer_timeout_s: float = 5.0
+    """How long the camera process may take to say what it is, s."""
     arm_timeout_s: float = 60.0
     """Longest arming, s: the twin computes the field of the frozen state in it."""
     ring_wait_s: float = 600.0
