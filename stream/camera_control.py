@@ -101,7 +101,7 @@ class CameraControl:
         TimeoutError
             Where frames are still missing after `timeout_s`.
         CameraRefused
-            With status `aborted` where the sweep ended early, `lost` where the camera process does not answer, `unknown`
+            With status `aborted` where the sweep ended early, `lost` where the camera does not answer, `unknown`
             where it was restarted.
         """
         until = time.monotonic() + timeout_s

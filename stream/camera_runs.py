@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 from stream.camera_desk import CameraDesk, Refused, Ticket
@@ -24,6 +23,7 @@ from stream.link_messages import (
     TriggerSweep,
 )
 from stream.messages import Json, NoiseModel, RunMode, RunStart, RunStop, SweepProgress, SweepRequest, SweepStart
+from stream.paths import frames_path
 from stream.run_book import MAX_OPEN_RUNS, RunBook, RunRecord, SweepPhase, SweepRecord
 from stream.settings import StreamSettings
 from stream.slots import SlotLedger
@@ -48,7 +48,7 @@ class CameraRuns:
         info: Json,
         epoch: str,
         parts: tuple[RunBook, SlotLedger, FrameRecorder, FramePump, CameraDesk],
-        announce: Callable[[object], None],
+        announce: Callable[[RunStart | RunStop | SweepStart | SweepRecord], None],
     ) -> None:
         self._settings = settings
         self._maker = maker
@@ -220,7 +220,7 @@ class CameraRuns:
         info, maker = self._info, self._maker
         path = start.frames_path or str(info.get("frames_path", ""))
         if self._settings.archive_frames:
-            path = str(Path(self._settings.data_dir) / "frames" / f"{start.run_uid}.h5")
+            path = str(frames_path(self._settings.data_dir, start.run_uid))
         noise = start.noise
         if noise.source in ("", "camera") and isinstance(info.get("noise"), dict):
             noise = NoiseModel(**cast("dict[str, object]", info["noise"]))  # pyright: ignore[reportArgumentType]

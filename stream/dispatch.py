@@ -10,7 +10,7 @@ import numpy as np
 from stream.leases import Grant, Holding, LeaseBook
 from stream.link_messages import ABANDONED, NOT_IN_RING, Ack, FramesReady, LeaseGrant, LeaseRevoke, ReplayRequest
 from stream.roster import Peer, Roster
-from stream.run_book import Cursor, RunBook, SweepPhase, SweepRecord
+from stream.run_book import Cursor, RunBook, RunRecord, SweepPhase, SweepRecord
 from stream.slots import SlotLedger, SweepKey
 
 BATCH = 128
@@ -31,14 +31,12 @@ class Dispatcher:
     """
 
     def __init__(
-        self, book: RunBook, leases: LeaseBook, slots: SlotLedger, roster: Roster, row_bytes: int, credit_bytes: int
+        self, books: tuple[RunBook, LeaseBook, SlotLedger], roster: Roster, row_bytes: int, credit_bytes: int
     ) -> None:
-        self._book = book
-        self._leases = leases
-        self._slots = slots
+        self._book, self._leases, self._slots = books
         self._roster = roster
         self._row_bytes = row_bytes
-        self._credit = max(credit_bytes, 2 * row_bytes * leases.height)
+        self._credit = max(credit_bytes, 2 * row_bytes * self._leases.height)
         self._hot: dict[SweepKey, None] = {}
         self.reassignments = 0
         self.replays = 0
@@ -61,13 +59,16 @@ class Dispatcher:
 
     def introduce(self, peer: Peer, sweep: SweepRecord) -> None:
         """Tell a peer of a run and a sweep it has not heard of."""
-        run = self._book.runs[sweep.start.run_uid]
-        if run.start.run_uid not in peer.told:
-            peer.told.add(run.start.run_uid)
-            self._roster.send(peer, run.start)
+        self.introduce_run(peer, self._book.runs[sweep.start.run_uid])
         if sweep.key not in peer.told:
             peer.told.add(sweep.key)
             self._roster.send(peer, sweep.start)
+
+    def introduce_run(self, peer: Peer, run: RunRecord) -> None:
+        """Tell a peer of a run it has not heard of."""
+        if run.start.run_uid not in peer.told:
+            peer.told.add(run.start.run_uid)
+            self._roster.send(peer, run.start)
 
     def wake(self, key: SweepKey) -> None:
         """Look at this sweep again: it may have something to send."""

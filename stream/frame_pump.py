@@ -86,7 +86,8 @@ class FramePump(threading.Thread):
         with self._ready:
             self._ended = True
             self._ready.notify_all()
-        self.join(timeout_s)
+        if self.is_alive():
+            self.join(timeout_s)
 
     def run(self) -> None:
         """Work until `finish`."""

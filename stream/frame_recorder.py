@@ -82,9 +82,10 @@ class FrameRecorder(threading.Thread):
     def finish(self, timeout_s: float) -> None:
         """Write what is queued, close the files and end the thread; give up after `timeout_s`."""
         self._jobs.put(None)
-        self.join(timeout_s)
-        self._ended.set()
-        self.join(timeout_s)
+        if self.is_alive():
+            self.join(timeout_s)
+            self._ended.set()
+            self.join(timeout_s)
 
     def run(self) -> None:
         """Work until `finish`."""
@@ -107,7 +108,9 @@ class FrameRecorder(threading.Thread):
         match job:
             case SweepStart():
                 self._sweeps[(job.run_uid, job.sweep)] = job
-                self._writers[job.run_uid].add_sweep(job)
+                writer = self._writers.get(job.run_uid)
+                if writer is not None:
+                    writer.add_sweep(job)
             case _Frame():
                 self._write(job)
             case _Close():
@@ -117,9 +120,13 @@ class FrameRecorder(threading.Thread):
                     writer.close()
 
     def _write(self, job: _Frame) -> None:
-        sweep = self._sweeps[job.key]
+        sweep, writer = self._sweeps.get(job.key), self._writers.get(job.key[0])
+        if sweep is None or writer is None:
+            # the frame under way when its run was closed: nobody wants it, and its slot must come free
+            self._slots.archived(job.key, job.number + 1)
+            return
         pass_index, index = divmod(job.number, len(sweep.frequency_mhz))
-        self._writers[job.key[0]].append(
+        writer.append(
             sweep.sweep,
             pass_index,
             index,
@@ -132,7 +139,7 @@ class FrameRecorder(threading.Thread):
         self._count += 1
 
     def _flush(self) -> None:
-        for run_uid in {key[0] for key in self._pending}:
+        for run_uid in {key[0] for key in self._pending} & self._writers.keys():
             self._writers[run_uid].flush()
         pending, self._pending, self._count = self._pending, {}, 0
         for key, count in pending.items():
@@ -143,7 +150,7 @@ class FrameRecorder(threading.Thread):
         while not self._ended.is_set():
             try:
                 work()
-            except OSError as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 if not self.failure:
                     self._report("MAJOR", f"frames cannot be written, the run waits: {error}")
                 self.failure = str(error)

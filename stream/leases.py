@@ -82,10 +82,10 @@ class LeaseBook:
             self.workers.remove(worker)
         return self.deal_waiting()
 
-    def give_up(self, key: SweepKey, y0: int, lease: int) -> list[Grant]:
+    def give_up(self, key: SweepKey, y0: int, lease: int, worker: str) -> list[Grant]:
         """Take one band back (its cube is spoilt): it gets a new lease, of whoever has least to do."""
         holding = self.find(key, y0)
-        if holding is None or holding.done or holding.lease != lease:
+        if holding is None or holding.done or (holding.lease, holding.owner) != (lease, worker):
             return []
         previous, holding.owner = holding.owner, ""
         return [self._grant(key, holding, previous, {})]

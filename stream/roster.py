@@ -12,6 +12,7 @@ from stream.codec import encode
 from stream.link_messages import Hello
 from stream.messages import Json, WorkerHealth
 from stream.schema import Parts
+from stream.slots import SweepKey
 from stream.sockets import Sent, send
 
 MAX_QUEUED = 20_000
@@ -36,6 +37,8 @@ class Peer:
     """Messages that its queue did not take yet."""
     told: set[object] = field(default_factory=set[object])
     """Runs and sweeps it was told of."""
+    progress: dict[SweepKey, tuple[int, bool]] = field(default_factory=dict[SweepKey, tuple[int, bool]])
+    """Frames of each sweep that it was told of, and whether the sweep ended."""
     in_flight_bytes: int = 0
     """Pixels sent and not yet acknowledged."""
     frames_added: int = 0

@@ -10,8 +10,6 @@ from stream.slots import SweepKey
 
 MAX_OPEN_RUNS = 2
 """Runs that may be open at once; opening one more closes the oldest as aborted."""
-MAX_RUNS = 16
-"""Runs that are remembered, open and closed."""
 
 
 class SweepPhase(enum.Enum):
@@ -91,6 +89,9 @@ class RunRecord:
 
 class RunBook:
     """Runs and sweeps by name."""
+
+    MAX_RUNS = 16
+    """Runs that are remembered, open and closed."""
 
     def __init__(self) -> None:
         self.runs: dict[str, RunRecord] = {}

@@ -1,4 +1,4 @@
-"""The thread behind a worker's link: it alone touches the sockets, so heartbeats go on while a fit runs without the GIL."""
+"""The thread behind a worker's link: it alone touches the sockets, so heartbeats go on while a fit runs."""
 
 from __future__ import annotations
 

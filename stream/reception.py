@@ -1,0 +1,216 @@
+"""The frame server's door: hello, goodbye and refusals; who is alive, and whose bands move when somebody is not."""
+
+from __future__ import annotations
+
+import logging
+
+import zmq
+
+from stream.codec import SCHEMA_HASH, CodecError, decode, encode
+from stream.dispatch import Dispatcher
+from stream.leases import Grant, LeaseBook
+from stream.link_messages import (
+    Ack,
+    FinalAccepted,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    LeaseGrant,
+    LeaseReturn,
+    Refusal,
+    ReplayRequest,
+    Welcome,
+)
+from stream.messages import Severity, SweepAbort
+from stream.roster import Peer, Roster
+from stream.run_book import RunBook, RunRecord, SweepRecord
+from stream.slots import SlotLedger, SweepKey
+from stream.sockets import receive, send
+from stream.state import StatePublisher
+
+_log = logging.getLogger(__name__)
+
+
+class Reception:
+    """Takes the messages of workers and builder.
+
+    Parameters
+    ----------
+    socket
+        ROUTER of the frame plane.
+    greeting
+        (epoch of this server, path of the ring, epoch of the ring), told in every welcome.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        greeting: tuple[str, str, str],
+        books: tuple[RunBook, LeaseBook, SlotLedger],
+        roster: Roster,
+        dispatch: Dispatcher,
+        state: StatePublisher,
+    ) -> None:
+        self._socket = socket
+        self._greeting = greeting
+        self._book, self._leases, self._slots = books
+        self._roster = roster
+        self._dispatch = dispatch
+        self._state = state
+        self._builder_epoch = ""
+        self.malformed = 0
+        self.changed = True
+
+    def listen(self) -> None:
+        """Take every message that waits."""
+        while (parts := receive(self._socket)) is not None:
+            identity = parts[0]
+            try:
+                message = decode(parts[1:])
+            except CodecError as error:
+                self._count(error.reason)
+                self._refuse(identity, error.code, error.reason)
+                continue
+            if isinstance(message, Hello):
+                self._hello(identity, message)
+                continue
+            peer = self._roster.find(identity)
+            if peer is None or (isinstance(message, Heartbeat | Goodbye) and message.epoch != peer.hello.epoch):
+                self._refuse(identity, "hello", "say hello first")
+                continue
+            self._roster.touch(peer)
+            self._take(peer, message)
+
+    def check(self, patience_s: float) -> None:
+        """Dismiss the workers that are silent or whose sockets are gone."""
+        for name in self._roster.silent(patience_s):
+            self._lose(name, f"silent for {patience_s:.1f} s", Severity.MAJOR)
+        for name in list(self._roster.gone):
+            self._lose(name, "its socket is gone", Severity.MAJOR)
+
+    def retire(self) -> None:
+        """Forget closed runs whose every band is final; the newest stays for a builder that begins again."""
+        for run_uid, run in list(self._book.runs.items())[:-1]:
+            if run.stop is not None and all(self._leases.complete(sweep.key) for sweep in run.sweeps.values()):
+                self._forget_run(run_uid, run)
+        # a builder that never comes must not make this grow for ever
+        while len(self._book.runs) > self._book.MAX_RUNS:
+            run_uid, run = next(iter(self._book.runs.items()))
+            self._state.event(Severity.MAJOR, f"run {run_uid} is forgotten before its maps were final")
+            self._forget_run(run_uid, run)
+
+    def abort(self, sweep: SweepRecord) -> None:
+        """Tell everyone that a sweep ended early, and forget its bands."""
+        for peer in self._roster.everyone():
+            self._roster.send(peer, SweepAbort(*sweep.key, sweep.made))
+        self._forget(sweep.key)
+
+    def bands(self) -> dict[str, int]:
+        """Return how many unfinished bands each worker owns."""
+        return {name: sum(1 for _ in self._leases.owned(name)) for name in self._roster.workers}
+
+    def _take(self, peer: Peer, message: object) -> None:
+        builder = peer is self._roster.builder
+        match message:
+            case Heartbeat():
+                peer.stats = message.stats
+            case Ack() if not builder:
+                self._dispatch.ack(peer, message)
+            case ReplayRequest() if not builder:
+                self._dispatch.replay(peer, message)
+            case LeaseReturn() if not builder:
+                grants = self._leases.give_up(
+                    (message.run_uid, message.sweep), message.y0, message.lease, peer.hello.name
+                )
+                self._move(grants, f"{peer.hello.name} returned it: {message.reason}")
+            case FinalAccepted() if builder:
+                if self._leases.finish((message.run_uid, message.sweep), message.y0):
+                    self.retire()
+            case Goodbye() if not builder:
+                self._lose(peer.hello.name, "said goodbye", Severity.MINOR)
+            case Goodbye():
+                self._roster.builder = None
+            case _:
+                self._count(f"{type(message).__name__} of {peer.hello.name}")
+
+    def _hello(self, identity: bytes, hello: Hello) -> None:
+        if hello.schema != SCHEMA_HASH:
+            reason = f"your message set is {hello.schema}, mine is {SCHEMA_HASH}: bring both to one version"
+            self._refuse(identity, "schema", reason)
+            return
+        name = "builder" if hello.role == "builder" else hello.name
+        if hello.role not in ("worker", "builder") or identity != name.encode() or (hello.role, name) == _TAKEN:
+            self._refuse(identity, "refused", "a peer is a worker or the builder, and its socket is named like itself")
+            return
+        known = self._roster.find(identity)
+        again = known is not None and known.hello.epoch == hello.epoch
+        if not again and name in self._roster.workers:
+            self._lose(name, "began again", Severity.MINOR)
+        peer = known if known is not None and again else self._roster.admit(identity, hello)
+        epoch, ring_path, ring_epoch = self._greeting
+        self._roster.send(peer, Welcome("camera", epoch, hello.epoch, ring_path, ring_epoch))
+        if not again:
+            self._meet(peer)
+
+    def _meet(self, peer: Peer) -> None:
+        self.changed = True
+        if peer.hello.role == "builder":
+            self._meet_builder(peer)
+            return
+        for run in self._book.open_runs():
+            self._dispatch.introduce_run(peer, run)
+        self._state.event(Severity.NO_ALARM, f"{peer.hello.name} is here")
+        self._move(self._leases.join(peer.hello.name), "waited for a worker")
+
+    def _meet_builder(self, peer: Peer) -> None:
+        """Tell the builder everything it needs to begin anew."""
+        for run in self._book.runs.values():
+            self._dispatch.introduce_run(peer, run)
+            for sweep in run.sweeps.values():
+                self._dispatch.introduce(peer, sweep)
+                for band in self._leases.holdings(sweep.key):
+                    self._roster.send(peer, LeaseGrant(*sweep.key, band.y0, band.y1, band.lease, band.owner))
+                self._roster.send(peer, sweep.progress())
+            if run.stop is not None:
+                self._roster.send(peer, run.stop)
+        if self._builder_epoch:
+            self._state.event(Severity.MINOR, "the builder began again: finals are asked for once more")
+            self._move(self._leases.reopen(), "its final map is lost with the builder")
+        self._builder_epoch = peer.hello.epoch
+
+    def _lose(self, name: str, reason: str, severity: Severity) -> None:
+        """Move a worker's bands to the living."""
+        if self._roster.drop(name) is None:
+            return
+        self.changed = True
+        self._state.event(severity, f"{name} is gone: {reason}")
+        self._move(self._leases.leave(name), f"{name} {reason}")
+
+    def _move(self, grants: list[Grant], reason: str) -> None:
+        self._dispatch.apply(grants)
+        for grant in grants:
+            rows = f"rows {grant.y0}-{grant.y1} of sweep {grant.key[1]}"
+            self._state.event(Severity.MINOR, f"{rows}: {grant.worker or 'wait for a worker'} ({reason})")
+
+    def _forget_run(self, run_uid: str, run: RunRecord) -> None:
+        for sweep in run.sweeps.values():
+            self._forget(sweep.key)
+        del self._book.runs[run_uid]
+
+    def _forget(self, key: SweepKey) -> None:
+        self._leases.close_sweep(key)
+        self._slots.close_sweep(key)
+        self._dispatch.forget(key)
+
+    def _refuse(self, identity: bytes, code: str, reason: str) -> None:
+        send(self._socket, [identity, *encode(Refusal(code, reason[:500]))])
+
+    def _count(self, what: str) -> None:
+        """Count what cannot be used; the log is limited, the count is not."""
+        self.malformed += 1
+        if self.malformed <= 10 or self.malformed % 1000 == 0:
+            _log.warning("refused: %s (%d so far)", what, self.malformed)
+
+
+_TAKEN = ("worker", "builder")
+"""A worker may not be named like the builder."""
