@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 Field = Callable[[Array, Array], Array]
 """A quantity as a function of x and y in um."""
 
+REFERENCE_LOAD_GPA = 21.0
+"""Load at which shear and response are drawn."""
 TAU_CRITICAL_GPA = 2.0
 """Shear above which superconductivity is gone."""
 TC_MAXIMUM_K = 80.0
@@ -123,6 +125,24 @@ class Crystal:
         radius = self.edge(azimuth)
         pairs = zip(a * radius * np.cos(azimuth), b * radius * np.sin(azimuth), strict=True)
         return [[round(float(x), 3), round(float(y), 3)] for x, y in pairs]
+
+    def stress_gpa(self, load_gpa: float, x: Array, y: Array) -> Array:
+        """(..., 6) XX, YY, ZZ, YZ, XZ, XY in the culet frame at 150 K, GPa, at a mean sigma_ZZ over the sample."""
+        zz = load_gpa + self.stress_shape(x, y) * min(1.0, load_gpa / 16.0)
+        # The medium carries little shear: it falls off outside the sample.
+        inside = np.where(self.radius(x, y) <= 1.0, 1.0, 0.4)
+        shear = self.shear_size(x, y) * (load_gpa / REFERENCE_LOAD_GPA) ** 1.5 * inside
+        azimuth = self.shear_azimuth(x, y)
+        in_plane_shear = self.in_plane_shear_gpa(x, y) * load_gpa / REFERENCE_LOAD_GPA
+        parts = (
+            self.in_plane[0](x, y) * zz,
+            self.in_plane[1](x, y) * zz,
+            zz,
+            shear * np.sin(azimuth),
+            shear * np.cos(azimuth),
+            in_plane_shear,
+        )
+        return np.stack(parts, axis=-1)
 
     def tc_local_k(self, sigma_zz_gpa: Array, tau_gpa: Array, x: Array, y: Array) -> Array:
         """Local critical temperature, K, of the stress at a place; 0 where it never superconducts."""

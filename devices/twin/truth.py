@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,17 +18,17 @@ from scipy import ndimage
 from devices.settings import TwinSettings
 from devices.twin.history import FieldStep
 from devices.twin.layout import lead_mask, lead_polygons, ruby_mask, ruby_polygon
-from devices.twin.samples import TAU_CRITICAL_GPA, Crystal, draw_crystal
+from devices.twin.samples import REFERENCE_LOAD_GPA, TAU_CRITICAL_GPA, Crystal, draw_crystal
 from devices.twin.screening import Screening
 from physics.geometry import miscut_rotation, rotate_stress
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+CACHE_BYTES = 64 << 20
+"""Memory that the maps of one truth may take."""
 LOAD_RANGE_GPA = (0.0, 30.0)
 """Mean sigma_ZZ that the model covers."""
-REFERENCE_LOAD_GPA = 21.0
-"""Load at which the size of the response is set."""
 REFERENCE_TEMPERATURE_K = 150.0
 """Temperature of the stress fields."""
 BASE_TEMPERATURE_K = 20.0
@@ -78,7 +79,7 @@ class Truth:
     """Solver of the response on this grid."""
     calibration: Calibration
     """Size of the response."""
-    _cache: dict[float, Array] = field(default_factory=dict[float, Array], repr=False)
+    _cache: dict[tuple[str, float], Array] = field(default_factory=dict[tuple[str, float], Array], repr=False)
 
     @property
     def sigma_zz_gpa(self) -> Array:
@@ -118,11 +119,17 @@ class Truth:
 
     def response(self, temperature_k: float) -> Array:
         """(y, x, 3) field of the sample per unit of applied field after a zero-field cool and warming to T."""
-        key = round(temperature_k, 4)
+        return self._kept("response", temperature_k, self._respond)
+
+    def _kept(self, what: str, temperature_k: float, make: Callable[[float], Array]) -> Array:
+        """Return `make(temperature_k)`, remembered while the memory it takes allows."""
+        key = (what, round(temperature_k, 4))
         if key not in self._cache:
-            if len(self._cache) >= 64:
+            value = make(key[1])
+            value.setflags(write=False)
+            while self._cache and (len(self._cache) + 1) * value.nbytes > CACHE_BYTES:
                 self._cache.pop(next(iter(self._cache)))
-            self._cache[key] = self._respond(key)
+            self._cache[key] = value
         return self._cache[key]
 
     def _respond(self, temperature_k: float) -> Array:
@@ -140,12 +147,25 @@ class Truth:
         return 1.0 + self.response(temperature_k)[..., 2]
 
     def noise_free_s(self, temperature_k: float) -> Array:
-        """(y, x) s that a camera without noise would find: along [111], blurred by the optics, over its reference."""
-        normal = miscut_rotation(self.settings.miscut_deg, self.settings.miscut_azimuth_deg).T @ np.array(
-            [0.0, 0.0, 1.0]
-        )
+        """(y, x) s that a camera without noise would find, by the definition of the analysis.
+
+        Along [111], blurred by the optics, over the normal state, and divided by its median over the far region.
+        """
+        return self._kept("s", temperature_k, self._noise_free_s)
+
+    def _noise_free_s(self, temperature_k: float) -> Array:
+        normal = miscut_rotation(self.settings.miscut_deg, self.settings.miscut_azimuth_deg)[2]
         along = self.response(temperature_k) @ normal / normal[2]
-        return 1.0 + ndimage.gaussian_filter(along, self.psf_sigma_px, mode="nearest")
+        s = 1.0 + ndimage.gaussian_filter(along, self.psf_sigma_px, mode="nearest")
+        far = self.far
+        return s / np.median(s[far]) if far.any() else s
+
+    @property
+    def far(self) -> Mask:
+        """(y, x) True more than one sample radius away from the sample, without ruby and leads."""
+        distance = np.asarray(ndimage.distance_transform_edt(~self.sample), dtype=np.float64)
+        radius = math.sqrt(np.count_nonzero(self.sample) / math.pi)
+        return (distance > radius) & ~self.ruby & ~self.leads
 
     @property
     def psf_sigma_px(self) -> float:
@@ -207,23 +227,6 @@ class Truth:
         return [round(float(self.x_um[row, column]), 2), round(float(self.y_um[row, column]), 2)]
 
 
-def _stress(crystal: Crystal, load_gpa: float, x: Array, y: Array) -> Array:
-    """(y, x, 6) stress in the culet frame at 150 K, GPa."""
-    zz = load_gpa + crystal.stress_shape(x, y) * min(1.0, load_gpa / 16.0)
-    shear = crystal.shear_size(x, y) * (load_gpa / REFERENCE_LOAD_GPA) ** 1.5
-    # The medium carries little shear: it falls off outside the sample.
-    shear = shear * np.where(crystal.radius(x, y) <= 1.0, 1.0, 0.4)
-    azimuth = crystal.shear_azimuth(x, y)
-    stress = np.empty((*x.shape, 6))
-    stress[..., 0] = crystal.in_plane[0](x, y) * zz
-    stress[..., 1] = crystal.in_plane[1](x, y) * zz
-    stress[..., 2] = zz
-    stress[..., 3] = shear * np.sin(azimuth)
-    stress[..., 4] = shear * np.cos(azimuth)
-    stress[..., 5] = crystal.in_plane_shear_gpa(x, y) * load_gpa / REFERENCE_LOAD_GPA
-    return stress
-
-
 def _grid(settings: TwinSettings) -> tuple[Array, Array]:
     x: Array = (np.arange(settings.width, dtype=np.float64) - 0.5 * (settings.width - 1)) * settings.pixel_size_um
     y: Array = (np.arange(settings.height, dtype=np.float64) - 0.5 * (settings.height - 1)) * settings.pixel_size_um
@@ -236,7 +239,7 @@ def _build(settings: TwinSettings, load_gpa: float, calibration: Calibration) ->
     x, y = _grid(settings)
     sample = crystal.radius(x, y) <= 1.0
     sample[[0, -1]] = sample[:, [0, -1]] = False
-    stress = _stress(crystal, load_gpa, x, y)
+    stress = crystal.stress_gpa(load_gpa, x, y)
     tc = crystal.tc_local_k(stress[..., 2], np.hypot(stress[..., 3], stress[..., 4]), x, y)
     return Truth(
         settings=settings,
