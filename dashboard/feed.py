@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -15,6 +16,10 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 """How long one poll waits, s: how fast the thread ends."""
+SOURCES_S = 0.5
+"""How often it is said which publishers are heard, s."""
+SOURCES_CHANNEL = ("web", "sources")
+"""(source, channel) of our own: which publishers are heard."""
 ASK_TIMEOUT_S = 5.0
 """How long the builder has for a spectrum, s."""
 ASKERS = 3
@@ -29,6 +34,10 @@ class Subscriber(Protocol):
 
     def poll(self, timeout_s: float) -> list[StateUpdate]:
         """Return what came."""
+        ...
+
+    def silence_s(self) -> dict[str, float | None]:
+        """Return for how long nothing was heard of each source, s; None where nothing ever was."""
         ...
 
     def close(self) -> None:
@@ -46,6 +55,12 @@ class Asker(Protocol):
     def close(self) -> None:
         """Let go of the sockets."""
         ...
+
+
+def sources_update(number: int, silence_s: Mapping[str, float | None]) -> StateUpdate:
+    """Return our own channel `sources`: {source: seconds of silence, or null where it never spoke}."""
+    source, channel = SOURCES_CHANNEL
+    return StateUpdate(source, "", number, channel, time.time(), {"silence_s": dict(silence_s)}, {})
 
 
 class Feed:
@@ -73,11 +88,16 @@ class Feed:
     def _run(self) -> None:
         # The connection is made here and not before, so that the page answers while zmq is still being imported.
         subscriber = self._connect()
+        told, number = 0.0, 0
         try:
             while not self._stop.is_set():
                 updates = subscriber.poll(POLL_S)
+                if time.monotonic() - told >= SOURCES_S:
+                    told = time.monotonic()
+                    number += 1
+                    updates.append(sources_update(number, subscriber.silence_s()))
                 if updates and not self._stop.is_set():
-                    self._sink(updates, frozenset(subscriber.latest))
+                    self._sink(updates, frozenset(subscriber.latest) | {SOURCES_CHANNEL})
         finally:
             subscriber.close()
 

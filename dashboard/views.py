@@ -89,8 +89,8 @@ VIEWS: tuple[View, ...] = (
         stale_when="always", stale_s=3.0, weight=0.0,
     ),
     View(
-        "workers", "workers", "Fitting workers", "workers", "side", "the map builder",
-        stale_when="always", stale_s=3.0, reads=("camera", "sweep"), weight=0.0,
+        "workers", "workers", "Processes", "workers", "side", "the map builder",
+        stale_when="always", stale_s=3.0, reads=("camera", "sweep", "sources"), weight=0.0,
     ),
     View("events", "events", "Events and decisions", "events", "side", "the first event", stale_when="never"),
     View(
@@ -99,7 +99,7 @@ VIEWS: tuple[View, ...] = (
     ),
 )  # fmt: skip
 
-ALWAYS = ("run", "sweep", "plan", "analysis", "camera", "device/", "decision")
+ALWAYS = ("sources", "run", "sweep", "plan", "analysis", "camera", "device/", "decision")
 """Channels that the header reads, whatever panels are shown."""
 
 

@@ -51,6 +51,7 @@ export class SpectrumPanel extends ChartPanel {
 
 export class InspectPanel extends ChartPanel {
   get value() { return this.page.spectrum; }
+  isStale() { return !this.page.isOnline; }
 
   paint() {
     const reply = this.value;

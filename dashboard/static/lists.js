@@ -57,6 +57,21 @@ export class DevicesPanel extends ManyPanel {
 }
 
 export class WorkersPanel extends Panel {
+  /** Who is heard: a killed process shows here within two seconds. */
+  sources() {
+    const all = Object.entries(this.store.header("sources").silence_s ?? {});
+    return make("div", "sources", ...all.map(([name, silent]) => {
+      const lost = this.page.silence(name) > 0;
+      const state = silent === null ? "never" : lost ? "lost" : silent > 5 ? "ended" : "heard";
+      const sign = make("span", "shape", { heard: "●", lost: "✕", never: "○", ended: "○" }[state]);
+      const chip = make("span", "source", sign, ` ${name}${lost ? ` silent ${duration(silent)}` : ""}`);
+      chip.dataset.severity = { heard: "NO_ALARM", lost: "MAJOR" }[state] ?? "";
+      chip.dataset.source = name;
+      chip.dataset.heard = state;
+      return chip;
+    }));
+  }
+
   paint() {
     const header = this.value?.header;
     if (!header) return;
@@ -68,7 +83,7 @@ export class WorkersPanel extends Panel {
     if (Number.isFinite(camera.ring_fill)) words.push(`ring ${fixed(camera.ring_fill * 100, 0)} %`);
     if (camera.reassignments) words.push(`${camera.reassignments} reassigned`);
     this.sub.textContent = words.join(" · ");
-    this.body.replaceChildren(...(header.workers ?? []).map((worker) => {
+    this.body.replaceChildren(this.sources(), ...(header.workers ?? []).map((worker) => {
       const bar = make("div", "bar", make("div"));
       bar.firstChild.style.width = `${Math.round(100 * Math.min(worker.busy_fraction ?? 0, 1))}%`;
       const rate = worker.alive ? `${fixed((worker.fits_per_s ?? 0) / 1000, 1)} k fits/s` : `lost, ${worker.leases_lost} leases moved`;

@@ -13,6 +13,7 @@ const KINDS = {
   devices: DevicesPanel, workers: WorkersPanel, events: EventsPanel, film: FilmPanel,
 };
 const ASK_AGAIN_MS = 1000;
+const SILENT_S = 1.8;
 
 class Page {
   constructor(description) {
@@ -80,6 +81,14 @@ class Page {
   tick() {
     showHead(this);
     for (const panel of this.panels) panel.tick();
+  }
+
+  /** Seconds for which a publisher is silent; 0 where it is heard, or where nothing is known. */
+  silence(source) {
+    const silent = this.store.header("sources").silence_s?.[source];
+    // A session that ended its run has nothing more to say.
+    if (source === "session" && this.store.header("run").finished) return 0;
+    return Number.isFinite(silent) && silent > SILENT_S ? silent : 0;
   }
 
   sweepRuns() {

@@ -37,7 +37,7 @@ export class Panel {
 
   /** Whether what is shown is older than it should be by now. */
   isStale(age) {
-    if (!this.page.isOnline) return true;
+    if (!this.page.isOnline || this.page.silence(this.value?.source) > 0) return true;
     const when = this.view.stale_when;
     return when !== "never" && age > this.view.stale_s && (when === "always" || this.page.sweepRuns());
   }
@@ -51,7 +51,8 @@ export class Panel {
     }
     const stale = this.isStale(age);
     this.root.dataset.state = stale ? "stale" : "fresh";
-    const text = `${stale ? "STALE · " : ""}${age < 1.5 ? "now" : `${duration(age)} ago`}`;
+    const silent = this.page.silence(this.value?.source) > 0 ? `${this.value.source} silent · ` : "STALE · ";
+    const text = `${stale ? silent : ""}${age < 1.5 ? "now" : `${duration(age)} ago`}`;
     if (this.age.textContent !== text) this.age.textContent = text;
   }
 

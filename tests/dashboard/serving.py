@@ -21,7 +21,11 @@ class HandSubscriber:
     def __init__(self) -> None:
         self.updates: queue.Queue[StateUpdate] = queue.Queue()
         self.sequence = 0
+        self.silent_s = 0.1
         self.latest: dict[tuple[str, str], StateUpdate] = {}
+
+    def silence_s(self):
+        return {"builder": self.silent_s, "camera": 0.1, "monitor": 0.1, "session": None}
 
     def drop(self, source, channel) -> None:
         del self.latest[source, channel]

@@ -21,6 +21,8 @@ def text(driver, selector):
 
 
 def open_page(driver, served, *channels):
+    driver.get("about:blank")
+    complaints(driver)  # what the page before said is not ours
     served.publish(*channels)
     driver.get(served.url)
     wait_for(driver, FRESH)
@@ -73,10 +75,10 @@ def test_the_colours_are_right_where_the_value_is_known(driver, served):
 
 def test_a_click_gives_the_spectrum_of_that_pixel(driver, served):
     open_page(driver, served)
-    canvas = map_canvas(driver)
-    ActionChains(driver).move_to_element_with_offset(canvas, -60, 10).click().perform()
-    wait_for(driver, "document.querySelector('[data-key=inspect] .sub').textContent.includes('s = ')")
     wait_for(driver, "document.querySelector('[data-key=inspect]').dataset.state === 'fresh'")
+    before = text(driver, "[data-key=inspect] .sub").split(" px")[0]
+    ActionChains(driver).move_to_element_with_offset(map_canvas(driver), -60, 10).click().perform()
+    wait_for(driver, f"!document.querySelector('[data-key=inspect] .sub').textContent.startsWith('{before}')")
     said = text(driver, "[data-key=inspect] .sub")
     for word in ("px", "s = ", "σZZ 21.10 GPa", "χ² 1.04", "ok"):
         assert word in said

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
-from contextlib import contextmanager
 
 import httpx
 import numpy as np
 import pytest
 from experiment import Experiment
+from web_process import free_port, wait_ready, web_process
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from dashboard.encode import unpack
-from dashboard.settings import DashboardProcess, DashboardSettings
 from stream.messages import SpectrumRequest
-from stream.settings import StreamSettings, dump_settings
 from stream.state import StatePublisher
 
 
@@ -173,27 +169,6 @@ def test_a_spectrum_is_asked_for_and_refusals_say_why(served):
         assert client.reply()[0] == {"reply": 6, "refused": "the map builder does not answer", "arrays": []}
 
 
-@contextmanager
-def web_process(folder, port=0):
-    """Start `python -m dashboard.server`; yields the process and its stream settings."""
-    stream = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(folder / "data"))
-    (folder / "run").mkdir(mode=0o700, exist_ok=True)
-    path = folder / "web.json"
-    dump_settings(DashboardProcess(stream, DashboardSettings(port=port)), path)
-    command = [sys.executable, "-m", "dashboard.server", str(path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process, stream
-        finally:
-            process.kill()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def test_the_process_answers_soon_and_ends_cleanly(tmp_path):
     port = free_port()
     began = time.monotonic()
@@ -207,10 +182,7 @@ def test_the_process_answers_soon_and_ends_cleanly(tmp_path):
             except httpx.TransportError:
                 time.sleep(0.02)
         assert answer.status_code == 200
-        ready = tmp_path / "run" / "ready" / "web"
-        while not ready.exists():
-            assert time.monotonic() - began < 10
-            time.sleep(0.02)
+        wait_ready(tmp_path)
         with dial(port) as link, StatePublisher(stream, "builder") as builder:
             link.send(json.dumps({"show": ["run"]}))
             builder.publish("run", {"run_uid": "abc", "mode": "LIVE"})
