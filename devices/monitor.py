@@ -29,6 +29,8 @@ BEAT_S = 1.0
 """Longest time between two updates of a device, s."""
 PACE_S = 0.15
 """Shortest time between two rounds of updates, s: a ramp is shown, not flooded."""
+NOT_YET = "not measured yet"
+"""Said of a device that measures on demand and has not done so."""
 SEVERITIES = (Severity.NO_ALARM, Severity.MINOR, Severity.MAJOR, Severity.INVALID)
 """By EPICS number."""
 
@@ -60,9 +62,9 @@ class Watched:
     setpoint_pv: str = ""
     """PV of the set point; empty without one."""
     switch_pv: str = ""
-    """PV that is 0 where the device is off; empty without one."""
+    """PV that is 0 where the device is off, or has not measured yet; empty without one."""
     off_note: str = ""
-    """What is said where the switch is 0."""
+    """What is said where that is 0."""
     on_demand: bool = False
     """Whether a value comes only when a measurement is asked for, so that its own time matters."""
 
@@ -89,9 +91,9 @@ def watched_devices(devices: DevicesSettings) -> list[Watched]:
     if (membrane := devices.pressure) is not None:
         rows.append(Watched("pressure", "Membrane", "bar", membrane.membrane_bar_rbv, membrane.membrane_bar))
     if (meter := devices.transport) is not None:
-        rows.append(Watched("transport", "Resistance", "Ω", meter.resistance_ohm, on_demand=True))
+        rows.append(Watched("transport", "Resistance", "Ω", meter.resistance_ohm, "", meter.count, NOT_YET, True))
     if (ruby := devices.ruby) is not None:
-        rows.append(Watched("ruby", "Ruby", "GPa", ruby.pressure_gpa, on_demand=True))
+        rows.append(Watched("ruby", "Ruby", "GPa", ruby.pressure_gpa, "", ruby.count, NOT_YET, True))
     return [_with_prefix(row, devices.prefix) for row in rows]
 
 
@@ -126,6 +128,7 @@ class Monitor:
     publisher: Publisher
     _readings: dict[str, _Reading] = field(default_factory=dict[str, _Reading])
     _shown: dict[str, tuple[bool, Severity]] = field(default_factory=dict[str, tuple[bool, Severity]])
+    _met: set[str] = field(default_factory=set[str])
     _dirty: set[str] = field(default_factory=set[str])
     _wake: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -171,7 +174,10 @@ class Monitor:
         now = (bool(header["connected"]), Severity(str(header["severity"])))
         before = self._shown.get(row.key)
         self._shown[row.key] = now
-        if before is None or before == now:
+        first = row.key not in self._met
+        if now[0]:
+            self._met.add(row.key)
+        if before is None or before == now or first:
             return
         if before[0] != now[0]:
             text = f"{row.label} answers again" if now[0] else f"{row.label}: no answer from {row.value_pv}"
@@ -196,6 +202,8 @@ class Monitor:
         }
         if switch is not None and switch.connected and switch.value == 0:
             header["note"] = row.off_note
+            if row.on_demand:
+                header["value"] = None
         return header
 
     def _number(self, pv: str) -> float | None:

@@ -42,7 +42,7 @@ export class DevicesPanel extends ManyPanel {
     const severity = gone ? "INVALID" : header.severity ?? "INVALID";
     const taken = this.store.now() - (header.time_s ?? time_s);
     let note = Number.isFinite(header.setpoint) ? `set ${brief(header.setpoint)}` : "";
-    if (header.on_demand && taken > 60) note = `${duration(taken)} ago`;
+    if (header.on_demand && Number.isFinite(header.value) && taken > 60) note = `${duration(taken)} ago`;
     if (header.note) note = header.note;
     if (gone) note = "not connected";
     else if (old) note = `silent ${duration(heard)}`;

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from devices.monitor import Monitor, watched_devices
-from devices.settings import DevicesSettings, LaserSettings, MagnetSettings, all_devices
+from devices.settings import DevicesSettings, LaserSettings, MagnetSettings, RubySettings, all_devices
 
 
 class Heard:
@@ -91,8 +91,23 @@ def test_a_silent_instrument_is_said_to_be_silent_within_two_seconds():
         header = heard.channels["device/magnet"]
         assert (header["severity"], header["value"]) == ("INVALID", 97.0)
         heard.until(lambda h: any(level == "MAJOR" and "Field H" in text for level, text in h.events))
+        assert len(heard.events) == 1
         monitor.heard("X:MAG:FIELD_Z_GAUSS_RBV", 97.0, 1, 1001.0)
         heard.until(lambda h: h.channels["device/magnet"]["severity"] == "MINOR")
+        heard.until(lambda h: h.events[-1] == ("NO_ALARM", "Field H answers again"))
+
+
+def test_what_was_never_measured_has_no_value():
+    rows = watched_devices(DevicesSettings(prefix="X:", ruby=RubySettings()))
+    with running(rows) as (monitor, heard):
+        monitor.heard("X:RUBY:PRESSURE_GPA_RBV", 0.0, 0, 1000.0)
+        monitor.heard("X:RUBY:COUNT_RBV", 0, 0, 1000.0)
+        heard.until(lambda h: h.channels.get("device/ruby", {}).get("note") == "not measured yet")
+        assert heard.channels["device/ruby"]["value"] is None
+        monitor.heard("X:RUBY:PRESSURE_GPA_RBV", 21.3, 0, 1001.0)
+        monitor.heard("X:RUBY:COUNT_RBV", 1, 0, 1001.0)
+        heard.until(lambda h: h.channels["device/ruby"]["value"] == 21.3)
+        assert heard.events == []
 
 
 def test_a_quiet_instrument_is_published_every_second_and_a_noisy_one_is_not_flooded():
