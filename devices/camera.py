@@ -9,62 +9,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
 import numpy as np
 from ophyd import Component, Device, Kind, Signal
 
+from devices.camera_requests import CameraRun, CameraRunEnd, SweepPlan
 from devices.epics import DeviceError
 from devices.settings import CameraDeviceSettings
 from devices.waiting import ProgressStatus, run_in_thread
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.camera_control import CameraControl, CameraRefused
-from stream.messages import FieldHistory, Json, NoiseModel, RunMode, RunStart, SweepRequest, SweepRole
+from stream.messages import Json, NoiseModel, RunMode, RunStart, SweepRequest
 from stream.settings import StreamSettings
 
 _LOOK_S = 0.2
 
 
-@dataclass(frozen=True)
-class CameraRun:
-    """A run opens at the camera: what the analysis needs beside what the camera knows."""
+@dataclass
+class _Sweep:
+    """The newest sweep: armed, then started, then ended."""
 
-    run_uid: str
-    """The Bluesky run."""
-    analysis: Json = field(default_factory=dict[str, object])
-    """Analysis settings."""
-    regions: Json = field(default_factory=dict[str, object])
-    """Named polygons and points, um from the image centre."""
-    sample: str = ""
-    """Name of the sample."""
-    rig: str = ""
-    """Name of the rig."""
-
-
-@dataclass(frozen=True)
-class CameraRunEnd:
-    """The run closes at the camera."""
-
-    exit_status: str
-    """`success`, `abort` or `fail`."""
-
-
-@dataclass(frozen=True)
-class SweepPlan:
-    """One sweep, before the camera gives it a number."""
-
-    role: SweepRole
-    """What the sweep is for."""
-    frequency_mhz: tuple[float, ...]
-    """Frequencies of one pass, MHz, in the order of the frames."""
-    passes: int
-    """Traversals of the list."""
-    load_index: int = 0
-    """Number of the pressure point."""
-    history: FieldHistory = FieldHistory.UNKNOWN
-    """How the sample got here, as the plan knows it."""
+    request: SweepRequest
+    first_row: int
+    started: bool = False
+    ended: bool = False
 
 
 class CameraRunControl:
@@ -110,11 +81,9 @@ class Camera(Device):
         self.start: RunStart | None = None
         self._control = CameraControl(stream, timeout_s=settings.arm_timeout_s)
         self._lock = RLock()
-        self._armed: SweepRequest | None = None
-        self._started = False
+        self._sweep: _Sweep | None = None
         self._number = -1
         self._rows = 0
-        self._rows_before = 0
         self._told = 0
         self._resource_uid = ""
         self._data = 0
@@ -152,8 +121,8 @@ class Camera(Device):
         )
         with self._lock:
             self.start = self._control.open_run(start)
-            self._armed, self._started = None, False
-            self._rows = self._rows_before = self._told = self._data = 0
+            self._sweep = None
+            self._rows = self._told = self._data = 0
             self._number, self._resource_uid = -1, ""
         self.sweep.put(self._number)
         self.frames_sent.put(self._rows)
@@ -226,8 +195,6 @@ class Camera(Device):
     def _arm(self, status: ProgressStatus, plan: SweepPlan) -> None:
         start = self._open()
         with self._lock:
-            if self._started:
-                raise DeviceError(f"{self.name}: sweep {self._number} still runs")
             self._give_up_sweep()
             request = SweepRequest(
                 run_uid=start.run_uid,
@@ -240,7 +207,7 @@ class Camera(Device):
             )
         self._arm_when_free(status, request)
         with self._lock:
-            self._armed, self._number = request, request.sweep
+            self._sweep, self._number = _Sweep(request, first_row=self._rows), request.sweep
         self.sweep.put(request.sweep)
 
     def _arm_when_free(self, status: ProgressStatus, request: SweepRequest) -> None:
@@ -259,35 +226,29 @@ class Camera(Device):
 
     def _trigger(self) -> None:
         with self._lock:
-            if self._started:
-                return
-            if self._armed is None:
-                raise DeviceError(f"{self.name}: no sweep is armed")
-            self._control.trigger(self._armed.run_uid, self._armed.sweep)
-            self._started = True
+            sweep = self._newest()
+            if not sweep.started:
+                self._control.trigger(sweep.request.run_uid, sweep.request.sweep)
+                sweep.started = True
 
     def _follow(self, status: ProgressStatus) -> None:
-        armed = self._armed
-        if armed is None:
-            raise DeviceError(f"{self.name}: no sweep was started")
+        sweep = self._newest()
+        request = sweep.request
         while True:
-            sent, total = self._control.progress(armed.run_uid, armed.sweep)
-            self._count(self._rows_before + sent)
+            sent, total = self._control.progress(request.run_uid, request.sweep)
+            self._count(sweep.first_row + sent)
             status.progress(sent, total)
             if sent >= total:
-                break
-            if status.done or status.cancelled.is_set() or self._armed is not armed:
-                raise DeviceError(f"{self.name}: sweep {armed.sweep} was given up after {sent} of {total} frames")
-            self._look(armed)
-        with self._lock:
-            if self._armed is armed:
-                self._rows_before += sent
-                self._armed, self._started = None, False
+                sweep.ended = True
+                return
+            if status.done or status.cancelled.is_set() or self._sweep is not sweep:
+                raise DeviceError(f"{self.name}: sweep {request.sweep} was given up after {sent} of {total} frames")
+            self._look(request)
 
-    def _look(self, armed: SweepRequest) -> None:
+    def _look(self, request: SweepRequest) -> None:
         """Wait a moment for the end of a sweep; fails where the camera ended it early."""
         try:
-            self._control.wait_sent(armed.run_uid, armed.sweep, _LOOK_S)
+            self._control.wait_sent(request.run_uid, request.sweep, _LOOK_S)
         except TimeoutError:
             return
         except CameraRefused as error:
@@ -295,13 +256,17 @@ class Camera(Device):
 
     def _give_up_sweep(self) -> None:
         """End an armed or running sweep; its frames so far stay in the file and keep their rows."""
-        armed, self._armed, self._started = self._armed, None, False
-        if armed is None:
+        sweep, self._sweep = self._sweep, None
+        if sweep is None or sweep.ended:
             return
-        self._control.abort_sweep(armed.run_uid, armed.sweep)
-        sent, _ = self._control.progress(armed.run_uid, armed.sweep)
-        self._rows_before += sent
-        self._count(self._rows_before)
+        self._control.abort_sweep(sweep.request.run_uid, sweep.request.sweep)
+        sent, _ = self._control.progress(sweep.request.run_uid, sweep.request.sweep)
+        self._count(sweep.first_row + sent)
+
+    def _newest(self) -> _Sweep:
+        if self._sweep is None:
+            raise DeviceError(f"{self.name}: no sweep is armed")
+        return self._sweep
 
     def _count(self, rows: int) -> None:
         self._rows = max(self._rows, rows)

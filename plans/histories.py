@@ -13,7 +13,7 @@ from typing import Any
 from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
-from devices.camera import SweepPlan
+from devices.camera_requests import SweepPlan
 from devices.decision import POLICY_VERSION
 from devices.rig import Rig
 from plans.adaptive import Decision, PointSummary, decide

@@ -11,7 +11,7 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import MsgGenerator, RunEngineControlException
 
-from devices.camera import CameraRun, CameraRunEnd
+from devices.camera_requests import CameraRun, CameraRunEnd
 from devices.rig import Rig
 from plans.settings import RunInfo, SweepSettings
 from plans.stubs import FRAMES

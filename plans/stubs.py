@@ -8,7 +8,7 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator, short_uid
 
 from devices.analysis import Expectation
-from devices.camera import SweepPlan
+from devices.camera_requests import SweepPlan
 from devices.rig import Rig
 from plans.settings import PreconditionError, SweepSettings
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bluesky.utils import MsgGenerator
 
-from devices.camera import SweepPlan
+from devices.camera_requests import SweepPlan
 from devices.rig import Rig
 from plans.run import check_sweep, run, start_metadata
 from plans.settings import RunInfo, SweepSettings

@@ -40,7 +40,7 @@ class AnsweringBuilder:
     """Publishes a final report for every sweep that the camera has sent, made by `answer(run_uid, sweep)`."""
 
     def __init__(self, settings: StreamSettings) -> None:
-        self.answer: Callable[[str, int], AnalysisReport | None] = lambda run, sweep: report(run, sweep)
+        self.answer: Callable[[str, int], AnalysisReport | None] = report
         self._publisher = StatePublisher(settings, "builder")
         self._settings = settings
         self._stop = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import h5py
@@ -25,7 +26,7 @@ INFO = RunInfo(analysis={"lines": 4}, regions={"sample": [[0, 0]]}, sample="S1",
 
 @pytest.fixture
 def engine(documents):
-    rows, take = documents
+    _, take = documents
     engine = RunEngine({}, context_managers=[])
     engine.subscribe(take)
     yield engine
@@ -68,7 +69,7 @@ def test_one_sweep_writes_state_analysis_and_every_frame(bench, engine, document
     data = of(rows, "stream_datum")
     assert data[0]["indices"]["start"] == 0
     assert data[-1]["indices"]["stop"] == 30
-    assert all(a["indices"]["stop"] == b["indices"]["start"] for a, b in zip(data, data[1:], strict=False))
+    assert all(a["indices"]["stop"] == b["indices"]["start"] for a, b in itertools.pairwise(data))
     bench.server.stop()
     path = resource[0]["uri"].removeprefix("file://localhost")
     with h5py.File(path, "r", swmr=True) as file:
@@ -96,7 +97,7 @@ def test_the_whole_history(bench, engine, documents):
     assert set_points[0] == 150.0
     assert set_points[1] == 20.0
     assert set_points[-1] == 150.0
-    assert all(a < b for a, b in zip(set_points[1:], set_points[2:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(set_points[1:]))
     assert all(row["magnet_field_z_gauss_rbv"] == pytest.approx(97.0, abs=0.05) for row in primary)
     assert [row["camera_sweep"] for row in primary] == list(range(len(primary)))
     decisions = events(rows, "decision")
@@ -147,7 +148,7 @@ def test_needs_are_checked_before_anything_moves(bench, engine, documents, bench
 
 def test_a_field_that_does_not_go_off_stops_the_cool_down(bench, engine, documents):
     rows, _ = documents
-    settings = ZfcSettings(SWEEP, remanence_gauss=1e-9)
+    settings = ZfcSettings(SWEEP, remanence_gauss=0.0)
     bench.rig.magnet.set(97.0).wait(20)
     with pytest.raises(PreconditionError, match="a zero-field cool needs"):
         engine(zfc_field_warming(bench.rig, settings, INFO))
