@@ -185,7 +185,7 @@ class FrameServer:
             sweep.phase, sweep.reason = SweepPhase.ABORTED, made.reason
             self._state.event(Severity.MAJOR, f"sweep {key[1]} ended early: {made.reason}")
             self._reception.abort(sweep)
-        elif made.ended:
+        elif made.ended or made.count >= sweep.total:
             sweep.phase = SweepPhase.SENT
             self._due["progress"] = 0.0
         self._dispatch.wake(key)

@@ -10,7 +10,7 @@ from stream.camera_control import CameraControl
 from stream.messages import RunStop, Tile, WorkerHealth
 from tests.stream.wire import Gathered, Rig, known_cube, run_start, sweep_request
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def test_two_workers_make_the_exact_sums(rig):
         start = control.open_run(run_start("run-a"))
         assert (start.height, start.width, start.dtype, start.pixel_size_um) == (24, 16, "<u2", 0.5)
         assert start.noise.electrons_per_count == 8.0
-        gathered.until(lambda: alive(gathered) == {"worker-0", "worker-1"}, 15, "both workers")
+        gathered.until(lambda: alive(gathered) == {"worker-0", "worker-1"}, 60, "both workers")
         for sweep in range(3):
             measure(control, "run-a", sweep)
-            assert control.wait_sent("run-a", sweep, 10) == 40
+            assert control.wait_sent("run-a", sweep, 60) == 40
             assert np.array_equal(gathered.until_cube("run-a", sweep), known_cube(sweep, 10, 4))
         stop = control.close_run("run-a", "success")
         assert (stop.sweeps, stop.frames_sent) == (3, 120)
-        gathered.until(lambda: any(isinstance(e, RunStop) for e in gathered.events), 5, "run stop")
+        gathered.until(lambda: any(isinstance(e, RunStop) for e in gathered.events), 60, "run stop")
         assert gathered.repeated == 0
         assert {tile.worker for tile in gathered.finals.values()} == {"worker-0", "worker-1"}
         assert inbox.frames_sent("run-a", 2) == 40
@@ -67,11 +67,11 @@ def test_a_killed_worker_changes_no_bit(rig):
     with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
         gathered = Gathered(inbox)
         control.open_run(run_start("run-k"))
-        gathered.until(lambda: len(alive(gathered)) == 2, 15, "both workers")
+        gathered.until(lambda: len(alive(gathered)) == 2, 60, "both workers")
         measure(control, "run-k", 0)
-        gathered.until(lambda: any(isinstance(e, Tile) and e.worker == "worker-0" for e in gathered.events), 10, "work")
+        gathered.until(lambda: any(isinstance(e, Tile) and e.worker == "worker-0" for e in gathered.events), 60, "work")
         flow.kill(victim)
         assert np.array_equal(gathered.until_cube("run-k", 0), known_cube(0, 10, 4))
-        gathered.until(lambda: alive(gathered) == {"worker-1"}, 5, "death seen")
+        gathered.until(lambda: alive(gathered) == {"worker-1"}, 60, "death seen")
         assert {tile.worker for tile in gathered.finals.values()} == {"worker-1"}
         assert gathered.repeated == 0

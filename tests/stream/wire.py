@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stream.health import ready_path
 from stream.messages import (
     FieldHistory,
     NoiseModel,
@@ -97,7 +98,11 @@ class Rig:
         return process
 
     def camera(self, rate_hz: float = 0.0, height: int = HEIGHT, width: int = WIDTH) -> subprocess.Popen:
-        return self.start("camera_process", str(rate_hz), str(height), str(width))
+        ready = ready_path(self.settings, "camera")
+        ready.unlink(missing_ok=True)
+        process = self.start("camera_process", str(rate_hz), str(height), str(width))
+        wait_for(ready.exists, 60, "camera")
+        return process
 
     def worker(self, name: str, *arguments: str) -> subprocess.Popen:
         return self.start("worker_process", name, *arguments)
@@ -149,7 +154,7 @@ class Gathered:
         starts = [event for event in self.events if type(event).__name__ == "RunStart" and event.run_uid == uid]
         return starts[0].height if starts else -1
 
-    def until_cube(self, uid: str, sweep: int, timeout_s: float = 20.0) -> np.ndarray:
+    def until_cube(self, uid: str, sweep: int, timeout_s: float = 60.0) -> np.ndarray:
         return wait_for(lambda: self.poll() is not None and _box(self.cube(uid, sweep)), timeout_s, f"sweep {sweep}")[0]
 
     def until(self, condition, timeout_s: float, what: str):
