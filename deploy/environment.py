@@ -23,7 +23,8 @@ def epics_environment(ca_port: int) -> dict[str, str]:
         "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
-        "EPICS_CA_ADDR_LIST": "127.0.0.1",
+        # With the port: libca takes EPICS_CA_SERVER_PORT as early as `import ophyd`, the address list at the first PV.
+        "EPICS_CA_ADDR_LIST": f"127.0.0.1:{ca_port}",
         "EPICS_CA_SERVER_PORT": str(ca_port),
         "EPICS_CAS_SERVER_PORT": str(ca_port),
         "EPICS_CA_MAX_ARRAY_BYTES": "1000000",
