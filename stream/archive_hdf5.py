@@ -240,6 +240,15 @@ class FrameFile:
         self._refresh()
         return len(self._keys)
 
+    def complete_sweeps(self) -> list[SweepStart]:
+        """Return the openings of the sweeps that have every frame on disk: those that have a final map."""
+        self._refresh()
+        return [sweep for sweep in self.sweeps if self._complete(sweep)]
+
+    def _complete(self, sweep: SweepStart) -> bool:
+        found = sum(1 for number, _, _ in self._rows if number == sweep.sweep)
+        return found == sweep.passes * len(sweep.frequency_mhz)
+
     def frames(self, sweep: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
         """Yield (pass, index, frame (y, x)) of one sweep in the order they were sent, each once."""
         self._refresh()

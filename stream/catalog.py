@@ -44,7 +44,7 @@ def open_catalog(uri: str, api_key: str | None = None) -> Any:
     with without_numba():
         from tiled.client.constructors import from_context
         from tiled.client.context import Context
-    with _readable_errors(uri):
+    with readable_errors(uri):
         key = api_key or os.environ.get(API_KEY_VARIABLE)
         context, _ = Context.from_any_uri(uri, api_key=key, show_progress=False)
         try:
@@ -66,7 +66,7 @@ def catalog(uri: str, api_key: str | None = None) -> Generator[Any]:
     """Give the client of `open_catalog` and close it afterwards; failures of the server become `CatalogError`."""
     client = open_catalog(uri, api_key)
     try:
-        with _readable_errors(uri):
+        with readable_errors(uri):
             yield client
     finally:
         close_catalog(client)
@@ -105,7 +105,8 @@ def without_numba() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _readable_errors(uri: str) -> Generator[None]:
+def readable_errors(uri: str) -> Generator[None]:
+    """Turn failures of the server into `CatalogError`."""
     import httpx
     from tiled.client.utils import ClientError
 
