@@ -92,7 +92,12 @@ def read_measurement(path: str | Path, options: IngestOptions | None = None) -> 
     notes += more
     frames, more = counts(arranged[::-1] if descending else arranged, signal_name)
     notes += more
-    return Measurement(frames, frequency_mhz, _noise(frames, frequency_mhz, given, accumulations or 1, notes), notes)
+    return Measurement(
+        frames,
+        frequency_mhz,
+        _noise(frames, frequency_mhz, given, 1 if accumulations is None else accumulations, notes),
+        notes,
+    )
 
 
 def _gwide(variables: Variables, given: IngestOptions, notes: list[str]) -> tuple[IngestOptions, int | None]:

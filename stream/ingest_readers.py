@@ -166,18 +166,19 @@ def _slashed(opened: Any, name: str) -> str:
 
 
 def _npz(file: Path) -> Variables:
-    with np.load(file, allow_pickle=False) as archive:
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
         shapes = {name: archive[name].shape for name in archive.files}
 
     def load(name: str) -> Array:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             return cast("Array", archive[name])
 
     return Variables(file.name, shapes, load)
 
 
 def _npy(file: Path) -> Variables:
-    return _in_memory(file, {"data": cast("Array", np.load(file, allow_pickle=False))})
+    with file.open("rb") as opened:
+        return _in_memory(file, {"data": np.lib.format.read_array(opened, allow_pickle=False)})
 
 
 def _tiff(file: Path) -> Variables:
