@@ -9,6 +9,7 @@ A wrong order therefore gives a wrong map, as in the laboratory.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 
 from stream.messages import FieldHistory
@@ -19,6 +20,10 @@ EXPELLED_FRACTION = 0.05
 """Part of the field-cooled field that is expelled on cooling; the rest stays pinned."""
 FIELD_FREE_GAUSS = 0.3
 """Applied fields below count as none, G."""
+TRAPPED_ON_TURNING = 0.3
+"""Part of a turned change that stays trapped: flux that has entered does not leave the way it came."""
+SMALLEST_CHANGE_GAUSS = 1e-6
+"""Changes of field below are none, G."""
 SAME_TEMPERATURE_K = 0.05
 """Changes of field whose highest temperatures differ by less are one step, K."""
 MOST_STEPS = 8
@@ -49,22 +54,32 @@ class SampleHistory:
     """Applied field when the sample last became cold, G."""
     steps: tuple[FieldStep, ...] = ()
     """Changes of field since the sample became cold."""
+    direction: float = 0.0
+    """Sign of the first change of field since the sample became cold; 0 before it."""
+    turned: bool = False
+    """Whether the field has since changed the other way."""
 
     def advanced(self, field_gauss: float, temperature_k: float) -> SampleHistory:
         """Return the history after the field and the temperature moved a little."""
         change = field_gauss - self.field_gauss
-        since = temperature_k if abs(change) > 1e-6 else max(self.temperature_max_since_field_k, temperature_k)
+        changed = abs(change) > SMALLEST_CHANGE_GAUSS
+        since = temperature_k if changed else max(self.temperature_max_since_field_k, temperature_k)
         if temperature_k >= NORMAL_ABOVE_K:
             return SampleHistory(field_gauss, temperature_k, since, field_gauss)
         steps = tuple(replace(s, temperature_max_k=max(s.temperature_max_k, temperature_k)) for s in self.steps)
-        if abs(change) > 1e-6:
-            steps = (*steps, FieldStep(change, temperature_k))
+        direction = self.direction or (math.copysign(1.0, change) if changed else 0.0)
+        backwards = changed and change * direction < 0.0
+        if changed:
+            answered = change * (1.0 + TRAPPED_ON_TURNING) if backwards else change
+            steps = (*steps, FieldStep(answered, temperature_k))
         return replace(
             self,
             field_gauss=field_gauss,
             temperature_k=temperature_k,
             temperature_max_since_field_k=since,
             steps=_merged(steps),
+            direction=direction,
+            turned=self.turned or backwards,
         )
 
     def answering_steps(self) -> tuple[FieldStep, ...]:
@@ -77,12 +92,13 @@ class SampleHistory:
         """Name of the history, UNKNOWN for any order that has none."""
         if self.temperature_k >= NORMAL_ABOVE_K:
             return FieldHistory.NORMAL_STATE
-        rising = all(s.gauss >= 0.0 for s in self.steps) or all(s.gauss <= 0.0 for s in self.steps)
+        if self.turned:
+            return FieldHistory.UNKNOWN
         if abs(self.cooled_in_gauss) < FIELD_FREE_GAUSS:
-            return FieldHistory.ZFC_FW if rising else FieldHistory.UNKNOWN
-        if not self.steps:
+            return FieldHistory.ZFC_FW
+        if not self.direction:
             return FieldHistory.FC
-        return FieldHistory.FC_REMNANT if rising and abs(self.field_gauss) < FIELD_FREE_GAUSS else FieldHistory.UNKNOWN
+        return FieldHistory.FC_REMNANT if abs(self.field_gauss) < FIELD_FREE_GAUSS else FieldHistory.UNKNOWN
 
 
 def _merged(steps: tuple[FieldStep, ...]) -> tuple[FieldStep, ...]:
@@ -97,7 +113,7 @@ def _merged(steps: tuple[FieldStep, ...]) -> tuple[FieldStep, ...]:
         gaps = [abs(b.temperature_max_k - a.temperature_max_k) for a, b in itertools.pairwise(kept)]
         first = gaps.index(min(gaps))
         kept[first : first + 2] = [_sum(kept[first], kept[first + 1])]
-    return tuple(s for s in kept if abs(s.gauss) > 1e-6)
+    return tuple(s for s in kept if abs(s.gauss) > SMALLEST_CHANGE_GAUSS)
 
 
 def _sum(first: FieldStep, second: FieldStep) -> FieldStep:

@@ -63,20 +63,24 @@ class Screening:
         """Transform of b_z of grains with magnetisation (y, x), in units of H."""
         return self._slab * self._transform(np.where(self.mask, magnetisation, 0.0))
 
-    def coherent(self, superfluid: Array, pearl_um: float, iterations: int = 4) -> NDArray[np.complex128]:
-        """Transform of b_z of a London film of Pearl length `pearl_um` / superfluid (y, x), per unit of H.
+    def coherent(self, superfluid: Array, pearl_um: float) -> NDArray[np.complex128]:
+        """Transform of b_z of a London film of Pearl length `pearl_um` / superfluid (y, x), per unit of H."""
+        return self._sheet * self._transform(self.stream_function(superfluid, pearl_um))
 
-        The non-local term is small against the Pearl term for the films treated here (Lambda >> the sample's
-        radius over ten), so a few rounds with the local operator factorised once converge.
+    def stream_function(self, superfluid: Array, pearl_um: float, iterations: int = 4) -> Array:
+        """(y, x) stream function g of the film's current per unit of H, um.
+
+        The non-local term is small against the Pearl term for the films treated here (Lambda well above the sample's
+        radius), so a few rounds with the local operator factorised once converge.
         """
-        if not np.any(superfluid[self.mask] > SMALLEST_SUPERFLUID):
-            return np.zeros(self._k.shape, dtype=np.complex128)
-        solve = linalg.splu(self._operator(pearl_um / np.maximum(superfluid, SMALLEST_SUPERFLUID))).solve
         stream = np.zeros(self.mask.shape)
+        if not np.any(superfluid[self.mask] > SMALLEST_SUPERFLUID):
+            return stream
+        solve = linalg.splu(self._operator(pearl_um / np.maximum(superfluid, SMALLEST_SUPERFLUID))).solve
         for _ in range(iterations):
             own = self._back(0.5 * self._k * self._transform(stream))
             stream[self.mask] = solve(-1.0 - own[self.mask])
-        return self._sheet * self._transform(stream)
+        return stream
 
     def _operator(self, pearl_um: Array) -> sparse.csc_matrix:
         """-div(Lambda grad) on the sample's pixels, g = 0 outside."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -163,16 +161,20 @@ def test_a_silent_ioc_is_one_clear_line(twin):
     assert "NOBODY:TWIN:STATE does not answer" in done.stderr
 
 
-def addresses(pid, kind):
-    """Local addresses of a process's sockets: TCP ones that listen, or UDP ones on its server's port."""
-    inodes = {os.readlink(fd)[8:-1] for fd in Path(f"/proc/{pid}/fd").iterdir() if "socket:" in os.readlink(fd)}
+def listeners(pid, kind):
+    """[address, port], in hexadecimal, of a process's TCP sockets that listen or of all its UDP sockets."""
+    links = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
     rows = [line.split() for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]]
-    wanted = [row for row in rows if row[9] in inodes and (kind == "udp" or row[3] == "0A")]
-    return {socket.inet_ntoa(bytes.fromhex(row[1].split(":")[0])[::-1]) for row in wanted}
+    return [row[1].split(":") for row in rows if f"socket:[{row[9]}]" in links and (kind == "udp" or row[3] == "0A")]
 
 
 def test_listens_on_loopback_alone_and_ends_quickly(fresh_twin):
-    assert addresses(fresh_twin.process.pid, "tcp") == {"127.0.0.1"}
+    port = f"{int(fresh_twin.environment['EPICS_CA_SERVER_PORT']):04X}"
+    assert listeners(fresh_twin.process.pid, "tcp") == [["0100007F", port]]
+    # What else speaks UDP sends beacons from ports that nobody is told of; PVAccess would listen on 5076.
+    udp = listeners(fresh_twin.process.pid, "udp")
+    assert {address for address, at in udp if at == port} == {"0100007F"}
+    assert not {f"{5075:04X}", f"{5076:04X}"} & {at for _, at in udp}
     start = time.monotonic()
     assert fresh_twin.stop() == 0
     assert time.monotonic() - start < 4.0
