@@ -111,13 +111,14 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
     """
     camera: Any = rig.camera
     source: Any = rig.microwave
-    group = short_uid("arm")
+    group = short_uid("source")
     yield from bps.checkpoint()
     if source is not None:
         yield from bps.prepare(source, plan.frequency_mhz, group=group)
         yield from bps.abs_set(source.enable, 1, group=group)
-    yield from bps.prepare(camera, plan, group=group)
-    yield from bps.wait(group=group)
+        yield from bps.wait(group=group)
+    # Only now: arming freezes what the frames will show, and a source that is not on yet shows no resonance.
+    yield from bps.prepare(camera, plan, wait=True)
     yield from bps.checkpoint()
     yield from bps.kickoff(camera, wait=True)
     yield from bps.checkpoint()
