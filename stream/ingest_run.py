@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +15,14 @@ import numpy as np
 
 from stream.archive_hdf5 import FrameWriter, crc32c
 from stream.assets import frames_data_key, stream_datum, stream_resource
+from stream.catalog import CatalogError
 from stream.document_log import write_log
 from stream.ingest import IngestError, Measurement
 from stream.maps_file import sync
 from stream.messages import FieldHistory, Json, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 from stream.paths import documents_path, frames_path
 
+_LOG = logging.getLogger(__name__)
 FRAMES_KEY = "camera_frames"
 """Name of the frames in the descriptor, the same as a live run's."""
 
@@ -59,7 +62,7 @@ def ingest_run(measurement: Measurement, data_dir: str | Path, run: IngestRun, c
         What else is known.
     catalog
         Tiled client of `stream.catalog.open_catalog`; None leaves the run in the document log, from where the next
-        session that has Tiled sends it.
+        session that has Tiled sends it. So does a Tiled that fails.
 
     Raises
     ------
@@ -79,7 +82,10 @@ def ingest_run(measurement: Measurement, data_dir: str | Path, run: IngestRun, c
     if catalog is not None:
         from stream.archive_tiled import send_log
 
-        send_log(data_dir, run_uid, catalog)
+        try:
+            send_log(data_dir, run_uid, catalog)
+        except CatalogError as error:
+            _LOG.warning("run %s is on disk and goes to Tiled later: %s", run_uid[:8], error)
     return run_uid
 
 
@@ -159,7 +165,8 @@ def _all_or_nothing(*paths: Path) -> Generator[None]:
     except BaseException as error:
         for path in paths:
             for file in (path, path.with_suffix(".part")):
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise IngestError(
                 f"the run cannot be written: {error}; is the disk full or the folder read-only?"
