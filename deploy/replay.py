@@ -44,7 +44,7 @@ def replay_run(
     data_dir = path.parent.parent
     rig = RigFile(
         rig=RigSection(name="replay", workers=workers),
-        camera=CameraSettings(kind="file", source=str(path), frame_rate_hz=0.0),
+        camera=CameraSettings(kind="file", source=str(path), frame_rate_hz=_frame_rate_hz(path, rate)),
         devices=DevicesSettings(),
     )
     serving = _tiled_of(data_dir)
@@ -83,6 +83,15 @@ def _drive(site: Site, rig: RigFile, path: Path, lines: int | None, rate: float)
             "frames_sent": stop.frames_sent,
             "frames_lost": headers["workers"].get("frames_lost", 0),
         }
+
+
+def _frame_rate_hz(path: Path, speed: float) -> float:
+    """Return the rate at which the camera process plays the frames; 0 for as fast as possible."""
+    from stream.archive_hdf5 import FrameFile
+    from stream.replay import replay_rate_hz
+
+    with FrameFile(path) as file:
+        return replay_rate_hz(file, speed)
 
 
 def _speed(text: str) -> float:
