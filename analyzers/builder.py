@@ -181,7 +181,7 @@ class Builder:
             self._publisher.event(Severity.MAJOR, f"products of run {run.start.run_uid}: {error}")
         if run.frames_lost:
             self._publisher.event(Severity.MAJOR, f"{run.frames_lost} frames of the run were lost")
-        channel = run_channel(run.maps, finished=True)
+        channel = run_channel(run.maps, finished=True, counts=run.counts())
         self._publisher.publish(channel.name, channel.header, channel.arrays)
         _LOG.info("run %s finished: %d sweeps", run.start.run_uid, len(run.maps.finals))
 

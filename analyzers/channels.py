@@ -34,8 +34,8 @@ class Channel:
     """Arrays by name."""
 
 
-def run_channel(run: RunMaps, finished: bool) -> Channel:
-    """Return `run`: what is being measured."""
+def run_channel(run: RunMaps, finished: bool, counts: Json | None = None) -> Channel:
+    """Return `run`: what is being measured, and once it is finished what became of its frames."""
     start = run.start
     header: Json = {
         "run_uid": start.run_uid,
@@ -49,6 +49,7 @@ def run_channel(run: RunMaps, finished: bool) -> Channel:
         "started_s": start.time_s,
         "finished": finished,
         "version": run.version,
+        **(counts or {}),
     }
     return Channel("run", header, {})
 
@@ -103,8 +104,11 @@ def film_channel(maps: SweepMaps) -> Channel | None:
         "temperature_k": maps.start.state.temperature_k,
         "field_gauss": maps.start.state.field_gauss,
         "role": str(maps.start.role),
+        "status_names": [code.name for code in StatusCode],
     }
-    return Channel(f"film/{maps.start.sweep:04d}", header, {"value": np.ascontiguousarray(s[::step, ::step])})
+    planes = {"value": s, "status": maps.ratio.status}
+    arrays = {name: np.ascontiguousarray(plane[::step, ::step]) for name, plane in planes.items()}
+    return Channel(f"film/{maps.start.sweep:04d}", header, arrays)
 
 
 def curve_channel(run: RunMaps) -> Channel:

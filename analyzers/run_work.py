@@ -10,7 +10,7 @@ from analyzers.assembly import SweepAssembly
 from analyzers.fitmap import FitMap
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.sweep_files import finished_sweeps
-from stream.messages import RunMode, RunStart, RunStop, SweepAbort, SweepProgress, SweepStart, Tile
+from stream.messages import Json, RunMode, RunStart, RunStop, SweepAbort, SweepProgress, SweepStart, Tile
 
 _LOG = logging.getLogger("builder")
 
@@ -37,6 +37,8 @@ class RunWork:
     """Sweeps that ended early."""
     lost: dict[int, int] = field(default_factory=dict[int, int])
     """Frames sent but not added by every band, by sweep; only sweeps that came to an end."""
+    added: dict[int, int] = field(default_factory=dict[int, int])
+    """Frames added exactly once by every band, by sweep; only sweeps that are complete."""
     news_s: float = field(default_factory=time.monotonic)
     """Monotonic time of the last tile or opening, s."""
 
@@ -46,8 +48,20 @@ class RunWork:
 
     @property
     def frames_lost(self) -> int:
-        """Frames sent but not added by every band, of all sweeps that came to an end."""
+        """Frames sent but not added exactly once by every band: of the whole run once it has stopped, else so far."""
+        if self.stopped is not None and self.finished:
+            return self.stopped.frames_sent - self.frames_added
         return sum(self.lost.values())
+
+    @property
+    def frames_added(self) -> int:
+        """Frames added exactly once by every band, of all complete sweeps."""
+        return sum(self.added.values())
+
+    def counts(self) -> Json:
+        """Return what became of the run's frames."""
+        sent = self.stopped.frames_sent if self.stopped is not None else 0
+        return {"frames_sent": sent, "frames_added": self.frames_added, "frames_lost": self.frames_lost}
 
     @property
     def pending(self) -> list[int]:
@@ -64,6 +78,7 @@ class RunWork:
         stored = finished_sweeps(data_dir, self.start.run_uid, self.maps.version)
         for _, (sweep, planes) in sorted(stored.items()):
             self.maps.add(sweep, FitMap.from_planes(planes, self.maps.settings.doublets))
+            self.added[sweep.sweep] = sweep.frequency_mhz.size * sweep.passes
         return len(self.maps.finals)
 
     def begin(self, sweep: SweepStart) -> None:
@@ -97,12 +112,14 @@ class RunWork:
         assembly.frames_sent = max(assembly.frames_sent, assembly.frames_total)
         del self.assemblies[tile.sweep]
         self.lost[tile.sweep] = 0
+        self.added[tile.sweep] = assembly.frames_added
         return self.maps.add(assembly.start, fit)
 
     def complete(self, sweep: SweepStart, fit: FitMap) -> list[SweepMaps]:
         """Take the fit of a whole sweep made from its frames file; returns the maps that are final now."""
         self.assemblies.pop(sweep.sweep, None)
         self.lost[sweep.sweep] = 0
+        self.added[sweep.sweep] = sweep.frequency_mhz.size * sweep.passes
         return self.maps.add(sweep, fit)
 
     def abort(self, abort: SweepAbort) -> list[SweepMaps]:

@@ -27,9 +27,6 @@ from deploy.up import say_waiting
 if TYPE_CHECKING:
     from deploy.demo_run import Outcome
 
-RESULTS_TIMEOUT_S = 60.0
-"""Longest wait for the builder's last file after the plan has ended, s."""
-
 
 def run_demo(
     rig_name: str, data: Path | None, seed: int | None, *, exit_when_done: bool, json_file: Path | None

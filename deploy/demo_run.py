@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from bluesky.utils import RunEngineInterrupted
 
 from deploy.errors import DeployError
 from deploy.plan_arguments import history_settings, run_info
+from deploy.results import maps_folder, wait_finished
 from deploy.rig_file import RigFile
 from deploy.session import Session, open_session
 from deploy.site import Site
@@ -23,11 +23,8 @@ from plans.histories import zfc_field_warming
 from plans.records import replay_decisions
 from plans.settings import PreconditionError
 from stream.maps_file import read_maps
-from stream.messages import StateUpdate, SweepRole
-from stream.state import StateSubscriber
+from stream.messages import SweepRole
 
-RESULTS_TIMEOUT_S = 60.0
-"""Longest wait for the builder's last file after the plan has ended, s."""
 TABLE_FIELDS = ("cryostat_sample_k", "magnet_field_z_gauss", "transport_resistance_ohm")
 
 
@@ -61,11 +58,10 @@ def run_history(site: Site, rig_file: RigFile, say: Callable[[str], None]) -> Ou
     with open_session(site, rig_file, interactive=sys.stdin.isatty()) as session:
         session.engine.subscribe(lambda name, document: documents.append((name, document)))
         run_uid = _run_to_end(session, rig_file, say)
-        stream = rig_file.stream_settings(site.runtime_dir, site.data_dir)
-        with StateSubscriber(stream, ("builder", "camera")) as state:
-            finished = _wait_finished(state, run_uid)
+        headers = wait_finished(rig_file.stream_settings(site.runtime_dir, site.data_dir), run_uid)
         say("results written; handing documents to Tiled")
-    folder = _maps_folder(site, run_uid)
+    finished = headers["run"]
+    folder = maps_folder(site, run_uid, str(finished["version"]))
     warming = sorted(_of_roles(folder, (SweepRole.WARMING, SweepRole.CLOSING_REFERENCE)))
     replayed = replay_decisions(documents)
     return Outcome(
@@ -76,7 +72,7 @@ def run_history(site: Site, rig_file: RigFile, say: Callable[[str], None]) -> Ou
         transport=tuple(_transport(documents)),
         frames_sent=int(finished["frames_sent"]),
         frames_lost=int(finished["frames_lost"]),
-        reassignments=int(finished["reassignments"]),
+        reassignments=int(headers["camera"].get("reassignments", 0)),
         decisions_replayed_equal=bool(replayed) and all(row.same for row in replayed),
     )
 
@@ -114,40 +110,12 @@ def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
                 say("paused again")
 
 
-def _wait_finished(state: StateSubscriber, run_uid: str) -> dict[str, Any]:
-    """Wait until the builder says that the run's last result is written."""
-    deadline = time.monotonic() + RESULTS_TIMEOUT_S
-    while time.monotonic() < deadline:
-        state.poll(0.2)
-        run = _header(state.latest.get(("builder", "run")))
-        if run.get("run_uid") == run_uid and run.get("finished"):
-            workers = _header(state.latest.get(("builder", "workers")))
-            camera = _header(state.latest.get(("camera", "camera")))
-            return {
-                "frames_sent": camera.get("frames_sent_run", run.get("frames_sent", 0)),
-                "frames_lost": workers.get("frames_lost", run.get("frames_lost", -1)),
-                "reassignments": camera.get("reassignments", 0),
-            }
-    raise DeployError(f"the builder did not finish run {run_uid} within {RESULTS_TIMEOUT_S:.0f} s; see its log")
-
-
 def _transport(documents: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[float, float]]:
     """Yield temperature and resistance of every event that has both."""
     for name, document in documents:
         data = document.get("data", {}) if name == "event" else {}
         if "transport_resistance_ohm" in data and "cryostat_sample_k" in data:
             yield float(data["cryostat_sample_k"]), float(data["transport_resistance_ohm"])
-
-
-def _header(update: StateUpdate | None) -> dict[str, Any]:
-    return dict(update.header) if update is not None else {}
-
-
-def _maps_folder(site: Site, run_uid: str) -> Path:
-    versions = sorted((Path(site.data_dir) / "processed" / run_uid).glob("*"))
-    if not versions:
-        raise DeployError(f"no maps of run {run_uid} in {site.data_dir}")
-    return versions[-1]
 
 
 def _of_roles(folder: Path, roles: tuple[SweepRole, ...]) -> Iterator[tuple[float, str]]:

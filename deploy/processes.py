@@ -20,7 +20,8 @@ from deploy.errors import DeployError
 from deploy.site import Site
 
 READY_POLL_S = 0.05
-RUNNING_STATES = ("RUNNING", "STARTING", "BACKOFF", "STOPPING")
+STARTS_TRIED = 3
+"""A process that has ended more often before it was ready counts as one that does not start."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ def wait_ready(
     """
     deadline = time.monotonic() + timeout_s
     missing: list[str] = []
+    pids: dict[str, set[int]] = {}
     while True:
         now_missing = [name for name in names if not (Path(site.runtime_dir) / "ready" / name).exists()]
         if report and now_missing != missing:
@@ -140,8 +142,11 @@ def wait_ready(
         if not missing:
             return
         for state in states(site):
-            if state.name in missing and state.state in ("FATAL", "EXITED"):
-                raise DeployError(f"{state.name} did not start ({state.state}):\n{log_tail(site, state.name)}")
+            if state.name not in missing:
+                continue
+            pids.setdefault(state.name, set()).add(state.pid)
+            if state.state == "FATAL" or len(pids[state.name] - {0}) > STARTS_TRIED:
+                raise DeployError(f"{state.name} does not start ({state.state}):\n{log_tail(site, state.name)}")
         if time.monotonic() > deadline:
             tail = log_tail(site, missing[0])
             raise DeployError(f"{', '.join(missing)} not ready after {timeout_s:.0f} s; log of {missing[0]}:\n{tail}")

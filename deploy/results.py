@@ -36,7 +36,9 @@ def wait_finished(settings: StreamSettings, run_uid: str, timeout_s: float = RES
             run = headers.get("run", {})
             if run.get("run_uid") == run_uid and run.get("finished"):
                 return {name: headers.get(name, {}) for name in ("run", "workers", "camera")}
-    raise DeployError(f"the builder did not finish run {run_uid} within {timeout_s:.0f} s; see `nvdac status` and its log")
+    raise DeployError(
+        f"the builder did not finish run {run_uid} within {timeout_s:.0f} s; see `nvdac status` and its log"
+    )
 
 
 def maps_folder(site: Site, run_uid: str, version: str) -> Path:
