@@ -145,7 +145,7 @@ def pack(envelope: Json, arrays: Mapping[str, NDArray[np.generic]], extra: Mappi
     return b"".join((len(text).to_bytes(4, "little"), text, *parts))
 
 
-def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None, missing: str = "unresolved") -> bytes:
+def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None, missing: str = "status") -> bytes:
     """Return the binary message of a channel update; a two-dimensional `value` becomes pixels.
 
     Parameters
@@ -155,14 +155,14 @@ def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None
     limits
         Colour limits of the channel's view, the least range of the pixel codes.
     missing
-        What a NaN means: `unresolved` (the status says more) or `nothing`.
+        What a NaN means: what the `status` says, or `nothing`.
     """
     arrays = dict(update.arrays)
     extra: dict[str, Json] = {}
     if "value" in arrays and arrays["value"].ndim == 2:
         names = update.header.get("status_names")
         words = [str(name) for name in cast(list[object], names)] if isinstance(names, list | tuple) else []
-        status = arrays.get("status") if missing == "unresolved" else None
+        status = arrays.get("status") if missing == "status" else None
         pixels = map_pixels(arrays["value"], status, words, limits)
         arrays["value"] = pixels.codes
         extra["value"] = {"pixels": True, "low": pixels.low, "high": pixels.high}

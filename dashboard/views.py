@@ -32,8 +32,8 @@ class View:
     """Colour table, see `dashboard.colour`."""
     limits: tuple[float, float] | None = None
     """Colour limits; None takes the 2nd to 98th percentile of what is there."""
-    missing: str = "unresolved"
-    """What a NaN of the map means: `unresolved` (hatched; the status says more) or `nothing` (left empty)."""
+    missing: str = "status"
+    """What a NaN of the map means: what its `status` says, or `nothing` (left empty)."""
     digits: int = 3
     """Digits after the point where a value is written out."""
     low_means: str = ""
@@ -77,8 +77,8 @@ VIEWS: tuple[View, ...] = (
         unit="%", stale_when="never", reads=("sweep",), weight=0.8,
     ),
     View(
-        "curves", "curves", "s(T) at marked points over R(T)", "curve/s", "charts",
-        "the first final map", stale_when="never", reads=("transport", "plan", "decision", "sweep"), weight=1.4,
+        "curves", "curves", "s(T) at marked points over R(T)", "curve/s", "charts", "the first final map",
+        stale_when="never", reads=("transport", "plan", "decision", "sweep", "map/tc", "device/"), weight=1.4,
     ),
     View(
         "decision", "decision", "Next temperature", "decision", "side", "the plan's first decision",
@@ -95,7 +95,8 @@ VIEWS: tuple[View, ...] = (
     View("events", "events", "Events and decisions", "events", "side", "the first event", stale_when="never"),
     View(
         "film", "film", "Maps so far", "film/", "film", "the first final map",
-        colours="RdBu_r", limits=(0.92, 1.08), stale_when="never", reads=("plan", "decision", "run", "sweep"),
+        colours="RdBu_r", limits=(0.92, 1.08), stale_when="never",
+        reads=("plan", "decision", "run", "sweep"),
     ),
 )  # fmt: skip
 

@@ -84,10 +84,10 @@ def watched_devices(devices: DevicesSettings) -> list[Watched]:
         rows.append(Watched("magnet", "Field H", "G", magnet.field_z_gauss_rbv, magnet.field_z_gauss))
     if (source := devices.microwave) is not None:
         names = (source.power_dbm_rbv, source.power_dbm, source.enable_rbv)
-        rows.append(Watched("microwave", "Microwave", "dBm", *names, off_note="output off"))
+        rows.append(Watched("microwave", "Microwave", "dBm", *names, off_note="off"))
     if (laser := devices.laser) is not None:
         names = (laser.power_mw_rbv, laser.power_mw, laser.shutter_rbv)
-        rows.append(Watched("laser", "Laser 532", "mW", *names, off_note="shutter closed"))
+        rows.append(Watched("laser", "Laser", "mW", *names, off_note="shutter closed"))
     if (membrane := devices.pressure) is not None:
         rows.append(Watched("pressure", "Membrane", "bar", membrane.membrane_bar_rbv, membrane.membrane_bar))
     if (meter := devices.transport) is not None:

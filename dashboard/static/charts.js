@@ -2,10 +2,10 @@
 
 import { Panel, fit } from "./panel.js";
 import { Plot, range, star } from "./plot.js";
-import { pointColour } from "./raster.js";
+import { FIRST, histogram, pointColour, valueOf } from "./raster.js";
 import { clock, duration, fixed, kelvin, make, withSigma } from "./text.js";
 
-const LEFT = 58, RIGHT = 10, BOTTOM = 36;
+const LEFT = 62, RIGHT = 10, BOTTOM = 36;
 
 class ChartPanel extends Panel {
   constructor(view, page) {
@@ -122,6 +122,7 @@ export class CurvesPanel extends ChartPanel {
     const s = arrays.s?.data ?? [];
     const plot = new Plot(context, box, xs, range([s.filter?.(Number.isFinite) ?? [], [1]], 0.12, 0.04), theme);
     plot.axes({ yLabel: "s = B/H", xTicks: false });
+    this.drawOnsets(plot);
     plot.horizontal(1, theme.soft);
     this.marks(plot, true);
     const words = [];
@@ -133,16 +134,41 @@ export class CurvesPanel extends ChartPanel {
       const known = order.filter((k) => Number.isFinite(values[k]));
       plot.dots(known.map((k) => t[k]), known.map((k) => values[k]), sigma && known.map((k) => sigma[k]), pointColour(i), 1);
       plot.clipped((c) => known.forEach((k) => star(c, plot.x(t[k]), plot.y(values[k]), 5.5, pointColour(i))));
-      if (known.length) {
-        const first = known[0];
-        plot.word(point.name, plot.x(t[first]) - 9, plot.y(values[first]) - 6, pointColour(i), "right");
-      }
-      if (Number.isFinite(point.tc_k)) {
-        plot.vertical(point.tc_k, pointColour(i), { dash: [6, 3], width: 1.3, label: `Tc ${point.name}`, row: i });
-        words.push(`Tc(${point.name}) = ${withSigma(point.tc_k, point.sigma_tc_k, 1)} K`);
+      const tc = this.onset(point);
+      if (tc !== null) plot.vertical(tc, pointColour(i), { dash: [6, 3], width: 1.2 });
+      const name = make("span", "", `★ ${point.name}`, tc === null ? "" : ` Tc ${fixed(tc, 0)} K`);
+      name.style.color = pointColour(i);
+      words.push(name, "  ");
+    });
+    this.sub.replaceChildren(...words);
+  }
+
+  /** Tc of the map at a marked point, K, or null where it has none (yet). */
+  onset({ x_px: x, y_px: y }) {
+    const field = this.store.get("map/tc")?.arrays.value;
+    const code = field?.data[Math.round(y) * field.shape[1] + Math.round(x)] ?? 0;
+    return code >= FIRST ? valueOf(code, field) : null;
+  }
+
+  /** How many pixels have their onset at each temperature, as a shade along the axis: the marked points among all. */
+  drawOnsets(plot) {
+    const field = this.store.get("map/tc")?.arrays.value;
+    if (!field) return;
+    const bins = 60;
+    const counts = histogram(field, null, plot.xs, bins);
+    const most = Math.max(...counts);
+    if (!most) return;
+    plot.clipped((c) => {
+      c.fillStyle = this.page.theme.shade;
+      const wide = plot.box.width / bins;
+      for (let i = 0; i < bins; i++) {
+        const tall = (counts[i] / most) * plot.box.height * 0.32;
+        c.fillRect(plot.box.x + i * wide, plot.box.y + plot.box.height - tall, wide + 0.4, tall);
       }
     });
-    this.sub.textContent = words.join(" · ");
+    const peak = counts.indexOf(most);
+    const at = plot.xs[0] + ((peak + 0.5) / bins) * (plot.xs[1] - plot.xs[0]);
+    plot.word("Tc of all pixels", plot.x(at) + plot.box.width * 0.06, plot.box.y + plot.box.height - 17, this.page.theme.faint);
   }
 
   drawResistance(context, box, xs, theme) {
@@ -176,7 +202,7 @@ export class DecisionPanel extends Panel {
     const { header, arrays } = value;
     const after = (this.store.header("plan").planned_temperatures_k ?? []).filter((t) => t > header.next_temperature_k + 0.05).slice(0, 3);
     const then = make("small", "", after.length ? `then ${after.map((t) => fixed(t, 0)).join(", ")} K if unchanged` : "");
-    this.next.replaceChildren(Number.isFinite(header.next_temperature_k) ? kelvin(header.next_temperature_k) : "none", then);
+    this.next.replaceChildren(Number.isFinite(header.next_temperature_k) ? kelvin(header.next_temperature_k) : "complete", then);
     this.reason.textContent = header.reason ?? "";
     const words = [];
     if (header.n !== undefined) words.push(`decision ${header.n}`);
@@ -194,7 +220,7 @@ export class DecisionPanel extends Panel {
     if (!surface || t.length < 2 || surface.height < 70) return;
     const { theme } = this.page;
     const gain = arrays.gain.data;
-    const box = { x: 46, y: 6, width: surface.width - 46 - 8, height: surface.height - 6 - BOTTOM };
+    const box = { x: LEFT, y: 6, width: surface.width - LEFT - 8, height: surface.height - 6 - BOTTOM };
     const plot = new Plot(surface.context, box, range([t], 0.02), range([gain, [0]], 0.08), theme);
     plot.axes({ xLabel: "Temperature (K)", yLabel: box.height > 60 ? "expected gain" : "" });
     plot.fill(t, gain, 0, `color-mix(in srgb, ${theme.orange} 22%, transparent)`);

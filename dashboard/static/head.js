@@ -57,7 +57,7 @@ function showPlan(plan) {
   bar.firstElementChild.style.width = `${100 * share}%`;
   bar.setAttribute("aria-valuenow", Math.round(100 * share));
   $("points").textContent = all ? `${done} of ${all} temperatures` : "–";
-  $("left").textContent = Number.isFinite(plan.seconds_left) ? `≈ ${duration(plan.seconds_left)} left` : "";
+  $("left").textContent = Number.isFinite(plan.seconds_left) && done < all ? `≈ ${duration(plan.seconds_left)} left` : "";
 }
 
 /** One sentence: what happens now, what comes next. */

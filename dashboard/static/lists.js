@@ -1,6 +1,6 @@
 // Devices, workers, events, filmstrip: lists of small things.
 
-import { Panel } from "./panel.js";
+import { Panel, fit } from "./panel.js";
 import { Raster } from "./raster.js";
 import { brief, clock, duration, fixed, kelvin, make, shape, significant } from "./text.js";
 
@@ -47,10 +47,12 @@ export class DevicesPanel extends ManyPanel {
     if (gone) note = "not connected";
     else if (old) note = `silent ${duration(heard)}`;
     const value = make("span", "val", `${significant(header.value)} `, make("i", "", header.unit ?? ""));
-    const row = make("div", "device", make("span", "shape", shape(severity)), make("span", "name", header.label ?? channel), make("span", "set", note), value);
+    const off = Boolean(header.note) && !old;
+    const row = make("div", "device", make("span", "shape", off && severity === "NO_ALARM" ? "○" : shape(severity)), make("span", "name", header.label ?? channel), make("span", "set", note), value);
     row.dataset.severity = severity;
     row.dataset.key = channel.slice(7);
     if (old) row.dataset.old = "";
+    if (off) row.dataset.off = "";
     row.title = `${header.label}: ${significant(header.value, 6)} ${header.unit ?? ""}, ${severity}, value of ${clock(header.time_s ?? time_s)}`;
     return row;
   }
@@ -79,19 +81,21 @@ export class WorkersPanel extends Panel {
     const words = [`${header.frames_lost ?? 0} frames lost`];
     const cameraAge = this.store.get("camera") ? this.store.now() - this.store.get("camera").time_s : 0;
     if (cameraAge > SILENT_S) words.push(`camera silent ${duration(cameraAge)}`);
-    else if (Number.isFinite(camera.rate_hz)) words.push(`camera ${fixed(camera.rate_hz, 0)} Hz`);
+    else if (camera.rate_hz > 0) words.push(`camera ${fixed(camera.rate_hz, 0)} Hz`);
     if (Number.isFinite(camera.ring_fill)) words.push(`ring ${fixed(camera.ring_fill * 100, 0)} %`);
     if (camera.reassignments) words.push(`${camera.reassignments} reassigned`);
     this.sub.textContent = words.join(" · ");
-    this.body.replaceChildren(this.sources(), ...(header.workers ?? []).map((worker) => {
+    const workers = (header.workers ?? []).map((worker) => {
       const bar = make("div", "bar", make("div"));
       bar.firstChild.style.width = `${Math.round(100 * Math.min(worker.busy_fraction ?? 0, 1))}%`;
-      const rate = worker.alive ? `${fixed((worker.fits_per_s ?? 0) / 1000, 1)} k fits/s` : `lost, ${worker.leases_lost} leases moved`;
+      const busy = worker.fits_per_s > 0 ? `${fixed(worker.fits_per_s / 1000, 1)} k fits/s` : "idle";
+      const rate = worker.alive ? busy : `lost, ${worker.leases_lost} leases moved`;
       const box = make("div", "worker", make("div", "row", make("b", "", `${worker.alive ? "" : "✕ "}${worker.name}`), rate), bar);
       box.dataset.alive = worker.alive;
       box.title = `${worker.bands} bands, busy ${fixed(100 * (worker.busy_fraction ?? 0), 0)} %, ${worker.leases_lost} leases lost`;
       return box;
-    }));
+    });
+    this.body.replaceChildren(this.sources(), make("div", "team", ...workers));
   }
 }
 
@@ -130,18 +134,24 @@ export class FilmPanel extends ManyPanel {
     const done = this.values.filter((v) => !v.header.run_uid || !run.run_uid || v.header.run_uid === run.run_uid);
     if (!done.length && !plan.planned_temperatures_k?.length) return;
     done.sort((a, b) => a.header.sweep - b.header.sweep);
-    const items = done.map((value) => this.picture(value.channel, value, kelvin(value.header.temperature_k), ""));
+    const items = done.map((value) => {
+      const reference = String(value.header.role).endsWith("REFERENCE") ? "ref " : "";
+      return this.picture(value.channel, value, `${reference}${kelvin(value.header.temperature_k)}`, "");
+    });
     const live = store.get("map/s");
     if (live && !live.header.final) items.push(this.picture("now", live, `▸ ${kelvin(live.header.temperature_k)}`, "now"));
     const next = store.header("decision").next_temperature_k;
-    for (const t of plan.planned_temperatures_k ?? []) {
+    const planned = plan.planned_temperatures_k ?? [];
+    for (const t of planned) {
       if (live && !live.header.final && Math.abs(t - live.header.temperature_k) < 0.3) continue;
       const isNext = Math.abs(t - next) < 0.05;
       items.push(make("div", `tile plan${isNext ? " next" : ""}`, make("b", "", kelvin(t)), isNext ? "next" : "planned"));
     }
     this.body.replaceChildren(...items);
-    this.sub.textContent = `${done.length} done · ${(plan.planned_temperatures_k ?? []).length} planned · same colours as the large map (${view.limits?.join("–")})`;
-    this.body.querySelector(".now")?.scrollIntoView({ block: "nearest", inline: "center" });
+    this.sub.textContent = `${done.length} done · ${planned.length} planned · same colours as the large map (${view.limits?.join("–")})`;
+    const last = this.body.querySelector(".now") ?? (planned.length ? null : items.at(-1));
+    last?.scrollIntoView({ block: "nearest", inline: "center" });
+    for (const tile of this.tiles.values()) this.draw(tile);
   }
 
   ageNow() {
@@ -149,16 +159,26 @@ export class FilmPanel extends ManyPanel {
     return age ?? (this.store.header("plan").planned_temperatures_k?.length ? 0 : undefined);
   }
 
+  /** Paint a tile whose map or size has changed. */
+  draw(tile) {
+    const size = `${tile.root.clientWidth}x${tile.root.clientHeight}`;
+    if (tile.drawn === size || !tile.root.isConnected) return;
+    const surface = fit(tile.canvas);
+    if (!surface) return;
+    tile.drawn = size;
+    tile.raster.draw(surface.context, { x: 0, y: 0, width: surface.width, height: surface.height }, surface.scale);
+  }
+
   picture(key, value, label, kind) {
     let tile = this.tiles.get(key);
     if (!tile) {
-      const raster = new Raster();
-      const text = make("span", "t");
-      tile = { raster, text, root: make("div", `tile ${kind}`, raster.canvas, text) };
+      const [raster, text, canvas] = [new Raster(), make("span", "t"), make("canvas")];
+      tile = { raster, text, canvas, root: make("div", `tile ${kind}`, canvas, text) };
       this.tiles.set(key, tile);
     }
     if (tile.of !== value && value.arrays.value) {
       tile.of = value;
+      tile.drawn = "";
       tile.raster.update(value.arrays.value, this.view.colours, this.view.limits);
     }
     tile.text.textContent = label;

@@ -89,7 +89,7 @@ export class MapPanel extends Panel {
     this.drawRegions(context, size);
     this.drawScaleBar(context, size);
     if (this.hasValues) this.drawBar(context, this.box.x + w, height, bar);
-    else this.say(context, "no value yet");
+    else this.say(context, this.raster.unresolved ? "no pixel is resolved" : "no value yet");
     this.paintOverlay();
     this.describe();
   }
@@ -108,10 +108,14 @@ export class MapPanel extends Panel {
   /** A word in the middle of an empty map. */
   say(context, text) {
     context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
-    context.fillStyle = this.page.theme.soft;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillText(text, this.box.x + this.box.width / 2, this.box.y + this.box.height * 0.14);
+    const [x, y] = [this.box.x + this.box.width / 2, this.box.y + this.box.height * 0.14];
+    const wide = context.measureText(text).width + 16;
+    context.fillStyle = "rgb(12 14 18 / .82)";
+    context.fillRect(x - wide / 2, y - 11, wide, 22);
+    context.fillStyle = "#fff";
+    context.fillText(text, x, y);
   }
 
   /** Limits that follow the data, but not its every breath. */
@@ -157,13 +161,15 @@ export class MapPanel extends Panel {
       star(context, x, y, radius, pointColour(i));
       if (!this.large) return;
       context.font = "700 12px system-ui, 'DejaVu Sans', sans-serif";
-      context.textAlign = "left";
+      const wide = context.measureText(point.name).width + 12;
+      const left = x + wide > this.box.x + this.box.width;
+      context.textAlign = left ? "right" : "left";
       context.textBaseline = "middle";
       context.lineWidth = 3;
       context.strokeStyle = "#fff";
-      context.strokeText(point.name, x + 12, y);
+      context.strokeText(point.name, x + (left ? -12 : 12), y);
       context.fillStyle = "#14171c";
-      context.fillText(point.name, x + 12, y);
+      context.fillText(point.name, x + (left ? -12 : 12), y);
     });
   }
 

@@ -146,7 +146,7 @@ class Page {
   readTheme() {
     const style = getComputedStyle(document.documentElement);
     this.theme = {};
-    for (const name of ["panel", "line", "grid", "text", "soft", "faint", "blue", "orange", "yellow", "green", "red", "violet", "plate", "point"]) {
+    for (const name of ["panel", "line", "grid", "text", "soft", "faint", "blue", "orange", "yellow", "green", "red", "violet", "plate", "point", "shade"]) {
       this.theme[name] = style.getPropertyValue(`--${name}`).trim();
     }
   }

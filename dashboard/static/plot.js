@@ -60,7 +60,7 @@ export class Plot {
     if (xLabel) c.fillText(xLabel, box.x + box.width / 2, box.y + box.height + 19);
     if (yLabel) {
       c.save();
-      c.translate(box.x - 40, box.y + box.height / 2);
+      c.translate(box.x - 47, box.y + box.height / 2);
       c.rotate(-Math.PI / 2);
       c.textBaseline = "middle";
       c.fillText(yLabel, 0, 0);

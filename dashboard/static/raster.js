@@ -145,14 +145,14 @@ export function percentiles(field) {
   return [low - margin, high + margin];
 }
 
-/** Counts of the masked values over the limits, in `bins` bins. */
+/** Counts of the values (of a mask, where one is given) over the limits, in `bins` bins. */
 export function histogram(field, mask, limits, bins) {
   const counts = new Float32Array(bins);
   const first = (field.low - limits[0]) / (limits[1] - limits[0]) * bins;
   const step = (field.high - field.low) / (LAST - FIRST) / (limits[1] - limits[0]) * bins;
   for (let i = 0; i < field.data.length; i++) {
-    if (field.data[i] < FIRST || !mask[i]) continue;
-    counts[Math.min(Math.max((first + (field.data[i] - FIRST) * step) | 0, 0), bins - 1)]++;
+    if (field.data[i] < FIRST || (mask && !mask[i])) continue;
+    counts[Math.min(Math.max(Math.floor(first + (field.data[i] - FIRST) * step), 0), bins - 1)]++;
   }
   return counts;
 }

@@ -118,8 +118,8 @@ class Experiment:
     def points(self) -> list[dict]:
         scale = self.size / 96
         return [
-            {"name": "A", "x_px": round(65 * scale), "y_px": round(56 * scale)},
-            {"name": "B", "x_px": round(26 * scale), "y_px": round(50 * scale)},
+            {"name": "suppressed", "x_px": round(65 * scale), "y_px": round(56 * scale)},
+            {"name": "enhanced", "x_px": round(26 * scale), "y_px": round(50 * scale)},
         ]
 
     def run_header(self) -> dict:
@@ -156,10 +156,11 @@ class Experiment:
         yield "builder", "spectrum/mean", header, self.spectrum(0.984, 0.00025)
         yield self.curves()
         for index in range(self.points_done):
-            value = np.where(empty, np.nan, self.s(LADDER_K[index]))[:: self.size // 48, :: self.size // 48]
+            step = self.size // 48
+            value = np.where(empty, np.nan, self.s(LADDER_K[index]))[::step, ::step].astype("f4")
             header = {"run_uid": self.run_uid, "sweep": index + 1, "temperature_k": LADDER_K[index],
-                      "field_gauss": 97.0, "role": "WARMING"}  # fmt: skip
-            yield "builder", f"film/{index + 1:04d}", header, {"value": value.astype("f4")}
+                      "field_gauss": 97.0, "role": "WARMING", "status_names": STATUS_NAMES}  # fmt: skip
+            yield "builder", f"film/{index + 1:04d}", header, {"value": value, "status": status[::step, ::step]}
         yield "builder", "analysis", {"sigma_zz_mean_gpa": 21.02, "coverage": 0.974, "frames_lost": 0,
                                       "temperature_k": temperature}, {}  # fmt: skip
         workers = [
@@ -206,7 +207,7 @@ class Experiment:
             ("sample_temperature", "Sample T", temperature + 0.02, None, "K", "NO_ALARM", False),
             ("magnet", "Field H", 97.0, 97.0, "G", "NO_ALARM", False),
             ("microwave", "Microwave", -12.0, -12.0, "dBm", "NO_ALARM", False),
-            ("laser", "Laser 532", 180.0, 180.0, "mW", "NO_ALARM", False),
+            ("laser", "Laser", 180.0, 180.0, "mW", "NO_ALARM", False),
             ("transport", "Resistance", 24.813, None, "Ω", "NO_ALARM", True),
             ("pressure", "Membrane", 8.31, 8.31, "bar", "NO_ALARM", False),
             ("ruby", "Ruby", 21.3, None, "GPa", "MINOR", True),
