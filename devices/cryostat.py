@@ -54,17 +54,13 @@ class Cryostat(RigDevice):
                 highest[0] = max(highest[0], float(values["sample"]))
                 status.progress(float(values["ramp"]), target)
 
-            resting = self._arrived(watch.values, target)
             watch.was_zero.clear()
             put_and_wait(self.temperature_k, target)
             watch.refresh()
-            # A set point that is already reached leaves SETTLED at 1; any other takes it to 0 first. Waiting for that
-            # edge keeps a stale 1 from passing as an answer to this set point.
-            if not resting:
-                grace = min(self.settings.grace_s, self.settings.timeout_s)
-                watch.wait_for(
-                    lambda _: "settled" in watch.was_zero, grace, cancelled=status.cancelled, on_change=follow
-                )
+            # A new set point takes SETTLED to 0 before it rises: waiting for that edge keeps a stale 1 from passing as
+            # the answer. Where nothing has to move it never falls, and the grace ends the wait.
+            grace = min(self.settings.grace_s, self.settings.timeout_s)
+            watch.wait_for(lambda _: "settled" in watch.was_zero, grace, cancelled=status.cancelled, on_change=follow)
             there = watch.wait_for(
                 lambda values: self._arrived(values, target),
                 self.settings.timeout_s,

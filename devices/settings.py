@@ -163,7 +163,7 @@ class CryostatSettings:
     """Lowest and highest set point, K."""
     tolerance_k: float = 0.2
     """Distance of the ramped set point that counts as there, K."""
-    grace_s: float = 2.0
+    grace_s: float = 1.0
     """Wall time after which a set point that changed nothing in SETTLED counts as reached, s."""
     timeout_s: float = 43_200.0
     """Longest settling, s of wall time."""

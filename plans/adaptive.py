@@ -39,6 +39,8 @@ class TemperatureLimits:
     """Largest step once nothing is open, K."""
     fixed_step_k: float = 4.0
     """Step of the fixed ladder that stands in when the analysis is silent, K."""
+    tc_max_k: float = 150.0
+    """Nothing superconducts above this: there the steps may be large whatever the maps say, K."""
     open_threshold: float = 0.02
     """Share of the superconducting pixels below which nothing counts as open."""
     point_price_k: float = 0.06
@@ -117,7 +119,7 @@ def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decisi
         return Decision(None, f"the ladder ends at {limits.top_k:g} K")
     if not last.valid:
         return fixed_step(here, limits, last.reason or "no analysis")
-    if last.open_fraction <= limits.open_threshold:
+    if last.open_fraction <= limits.open_threshold or here >= limits.tc_max_k:
         return _stride(last, limits)
     landscape = _Landscape.of(last, limits)
     return landscape.decision(last, limits)
@@ -143,11 +145,13 @@ def _stride(last: PointSummary, limits: TemperatureLimits) -> Decision:
     count = max(1, ceil(left / limits.closed_step_k - 1e-9))
     path = (*(last.set_point_k + left * number / count for number in range(1, count)), limits.top_k)
     step = path[0] - last.set_point_k
-    share = percent(last.open_fraction)
-    reason = (
-        f"step {step:.3g} K: only {share} of the superconducting pixels could still lose diamagnetism "
-        f"above {last.set_point_k:.4g} K, {count} more point{'s' if count > 1 else ''} to {limits.top_k:g} K"
-    )
+    points = f"{count} more point{'s' if count > 1 else ''} to {limits.top_k:g} K"
+    if last.open_fraction <= limits.open_threshold:
+        share = percent(last.open_fraction)
+        why = f"only {share} of the superconducting pixels could still lose diamagnetism above {last.set_point_k:.4g} K"
+    else:
+        why = f"nothing superconducts above {limits.tc_max_k:g} K"
+    reason = f"step {step:.3g} K: {why}, {points}"
     return Decision(path[0], reason, step_k=step, path_k=path)
 
 
@@ -202,7 +206,7 @@ class _Landscape:
         return (
             f"step {step:.3g} K: {share} of the superconducting pixels are expected to lose diamagnetism between "
             f"{last.set_point_k:.4g} and {self.grid_k[chosen]:.4g} K ({percent(last.open_fraction)} "
-            f"still open; {points} more points planned)"
+            f"still open; {points} more point{'s' if points > 1 else ''} planned)"
         )
 
     def _reachable(self, start: int, limits: TemperatureLimits) -> list[int]:
@@ -210,6 +214,7 @@ class _Landscape:
         last = self.grid_k.size - 1
         here = float(self.grid_k[start])
         left_open = start == 0 or float(self.share[-1] - self.share[start]) > limits.open_threshold
+        left_open = left_open and here < limits.tc_max_k
         longest = limits.max_step_k if left_open else limits.closed_step_k
         low = int(np.searchsorted(self.grid_k, here + limits.min_step_k - 1e-9))
         high = int(np.searchsorted(self.grid_k, here + longest + 1e-9, side="right")) - 1
@@ -239,6 +244,8 @@ class _Landscape:
 def percent(share: float) -> str:
     """Return a share for people: two digits, no exponent."""
     value = 100 * share
+    if 0 < value < 0.1:
+        return "less than 0.1 %"
     return f"{value:.0f} %" if value >= 10 else f"{value:.2g} %"
 
 

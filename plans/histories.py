@@ -7,7 +7,7 @@ field is constant from the base temperature on, and it is held when the plan end
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bluesky import plan_stubs as bps
@@ -131,7 +131,6 @@ class _Warming:
         yield from self._opening_reference()
         yield from self._cool_in_zero_field()
         yield from self.journal.phase("warming", FieldHistory.ZFC_FW)
-        yield from light_on(self.rig, self.settings.sweep)
         yield from self._ladder()
         yield from self.journal.phase("", FieldHistory.ZFC_FW)
 
@@ -154,6 +153,9 @@ class _Warming:
         yield from require_sample_above(self.rig, self._normal_above_k, why)
         yield from self.journal.phase("cool", FieldHistory.ZFC_FW)
         yield from shutter_closed(self.rig)
+        yield from settle_temperature(self.rig, self.settings.base_temperature_k)
+        # The laser warms the sample a little: that comes to rest before the field is there.
+        yield from light_on(self.rig, self.settings.sweep)
         yield from settle_temperature(self.rig, self.settings.base_temperature_k)
         yield from require_field_below(self.rig, limit, f"{why} that has ended")
         yield from self.journal.phase("field-on", FieldHistory.ZFC_FW)
@@ -195,7 +197,8 @@ class _Warming:
         """Decide, and record the decision with its inputs."""
         recorder: Any = self.rig.decision
         rows = trim_history(history)
-        decision = decide(rows, self.settings.limits)
+        limits = replace(self.settings.limits, tc_max_k=self.settings.tc_max_k)
+        decision = decide(rows, limits)
         following = decision.next_temperature_k
         scores = {"candidate_temperature_k": decision.candidate_temperature_k, "gain": decision.gain}
         values = {
@@ -208,7 +211,7 @@ class _Warming:
             "points_planned": len(decision.path_k),
             "path_json": json.dumps(decision.path_k),
             "scores_json": json.dumps(scores),
-            "inputs_json": inputs_to_json(rows, self.settings.limits),
+            "inputs_json": inputs_to_json(rows, limits),
         }
         yield from bps.abs_set(recorder, values, wait=True)
         yield from record("decision", recorder)
