@@ -12,7 +12,7 @@ from devices.twin.noise import expose, frame_key
 from devices.twin.spectra import expected_frames
 from devices.twin.state import TwinState, TwinStateError, parse_state
 from devices.twin.truth import truth_of
-from stream.messages import Json, NoiseModel, StatePoint, SweepRequest
+from stream.messages import FieldHistory, Json, NoiseModel, StatePoint, SweepRequest, SweepRole
 
 ReadState = Callable[[], Mapping[str, object]]
 """Asks the twin for its present state, as JSON values."""
@@ -47,6 +47,14 @@ class TwinCamera:
         self._read_state = read_state
         self._request: SweepRequest | None = None
         self._expected: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Compile and set up everything before the first sweep, so that no plan waits for it."""
+        request = SweepRequest("", 0, SweepRole.SINGLE, np.array([2870.0, 2880.0]), 1, 0, FieldHistory.NORMAL_STATE)
+        self.freeze(request, _resting_state(self._twin))
+        self.frame(0, 0)
+        self._request = None
 
     def regions(self) -> Json:
         """Return the polygons and marked points of the sample, um from the image centre."""
@@ -108,3 +116,24 @@ class TwinCamera:
         """Return the (y, x) mean counts at one index of the armed list."""
         counts = self._expected[index].astype(np.float64) / self.noise.electrons_per_count + self.noise.offset_counts
         return counts.reshape(self.height, self.width)
+
+
+def _resting_state(twin: TwinSettings) -> TwinState:
+    """State of the twin at its start, without field, light or microwaves."""
+    temperature = twin.start_temperature_k
+    return TwinState(
+        sample=twin.sample,
+        seed=twin.seed,
+        load_index=0,
+        load_gpa=twin.load_gpa,
+        sample_temperature_k=temperature,
+        stage_temperature_k=temperature,
+        temperature_max_since_field_k=temperature,
+        field_xyz_gauss=(0.0, 0.0, 0.0),
+        history=FieldHistory.NORMAL_STATE,
+        field_steps=(),
+        microwave_power_dbm=-20.0,
+        microwave_enable=0,
+        laser_power_mw=0.0,
+        shutter=0,
+    )
