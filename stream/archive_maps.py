@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from stream.assets import MIMETYPE, file_uri
 from stream.catalog import PROCESSED, CatalogError, close_catalog, open_catalog, probe, readable_errors
-from stream.maps_file import GROUP, MapsDiffer, MapsFileError, compare_planes, read_maps
+from stream.maps_file import MapsDiffer, MapsFileError, compare_planes, read_maps
 from stream.messages import Json
 from stream.settings import StreamSettings
 
@@ -170,7 +170,7 @@ def _add(folder: Any, name: str, path: Path, metadata: Json) -> None:
         structure_family=StructureFamily.container,
         structure=None,
         mimetype=MIMETYPE,
-        parameters={"dataset": GROUP.strip("/")},
+        parameters={},
         assets=[Asset(data_uri=file_uri(path), is_directory=False, parameter="data_uris", num=0)],
         management=Management.external,
     )

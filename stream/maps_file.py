@@ -1,6 +1,6 @@
 """The documented HDF5 file of maps: one file per sweep, the same whether made live, by replay or by `nvdac fit`.
 
-Every plane is one dataset under `/maps` with the attributes `unit`, `description` and `dimensions`; what belongs to the
+Every plane is one dataset at the root with the attributes `unit`, `description` and `dimensions`; what belongs to the
 whole file (run uid, sweep, settings, status codes' names, ...) is the JSON text in the root attribute `attributes`.
 Files appear whole or not at all, and an existing file is never changed: its bits are compared.
 """
@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,8 +24,6 @@ from stream.messages import Json
 
 FORMAT = "nvdac-maps-1"
 """Value of the root attribute `nvdac_format`."""
-GROUP = "/maps"
-"""Group that holds the planes."""
 _DIMENSIONS = ("line", "y", "x")
 
 
@@ -39,6 +38,26 @@ class MapsDiffer(MapsFileError):  # noqa: N818 - reads as the sentence it is
         super().__init__(f"{path} exists and differs: first differing map is {name}")
         self.path = path
         self.name = name
+
+
+@dataclass(frozen=True)
+class MapsPart:
+    """Maps of one sweep, or of a run as a whole."""
+
+    planes: Mapping[str, NDArray[Any]]
+    """Name -> array."""
+    units: Mapping[str, str]
+    """Name -> unit."""
+    descriptions: Mapping[str, str]
+    """Name -> one sentence."""
+    attributes: Json
+    """JSON-serialisable facts about all of them; NaN is refused."""
+
+    def __post_init__(self) -> None:
+        """Refuse planes that nobody could read later."""
+        undocumented = [name for name in self.planes if name not in self.units or name not in self.descriptions]
+        if undocumented:
+            raise ValueError(f"maps without unit or description: {', '.join(undocumented)}")
 
 
 def write_maps(
@@ -69,22 +88,26 @@ def write_maps(
         Where a plane lacks its unit or description.
     """
     target = Path(path)
-    undocumented = [name for name in planes if name not in units or name not in descriptions]
-    if undocumented:
-        raise ValueError(f"maps without unit or description: {', '.join(undocumented)}")
-    text = json.dumps(attributes, allow_nan=False, sort_keys=True)
+    part = MapsPart(planes, units, descriptions, attributes)
     if target.exists():
         _compare(target, planes)
         return
-    try:
-        with _replacing(target) as temporary:
-            _write(temporary, planes, units, descriptions, text)
-    except OSError as error:
-        raise MapsFileError(f"cannot write maps to {target}: {error}") from error
+    _write_file(target, {"": part})
 
 
-def read_maps(path: str | Path) -> tuple[dict[str, NDArray[Any]], Json]:
-    """Return (planes by name, attributes) of a maps file.
+def write_parts(path: str | Path, parts: Mapping[str, MapsPart]) -> None:
+    """Write the maps of several sweeps to one file, each part a group of its own; an existing file is replaced.
+
+    Raises
+    ------
+    MapsFileError
+        Where the file cannot be written; nothing is left of it then.
+    """
+    _write_file(Path(path), parts)
+
+
+def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]], Json]:
+    """Return (planes by name, attributes) of a maps file, or of the part of it that is named (`write_parts`).
 
     Raises
     ------
@@ -95,11 +118,13 @@ def read_maps(path: str | Path) -> tuple[dict[str, NDArray[Any]], Json]:
         with h5py.File(path, "r") as file:
             if file.attrs.get("nvdac_format") != FORMAT:
                 raise MapsFileError(f"{path} is not a maps file of this program (no nvdac_format {FORMAT})")
-            group = cast("Any", file[GROUP])
-            planes = {str(name): cast("NDArray[Any]", group[name][...]) for name in group}
-            return planes, cast("Json", json.loads(str(file.attrs["attributes"])))
+            group: Any = file[part] if part else file
+            planes = {str(name): item[...] for name, item in group.items() if isinstance(item, h5py.Dataset)}
+            return planes, cast("Json", json.loads(str(group.attrs["attributes"])))
     except MapsFileError:
         raise
+    except KeyError as error:
+        raise MapsFileError(f"{path} has no part {part!r}") from error
     except OSError as error:
         raise MapsFileError(f"cannot read maps from {path}: {error}") from error
 
@@ -122,23 +147,24 @@ def _compare(path: Path, planes: Mapping[str, NDArray[Any]]) -> None:
         raise MapsDiffer(path, differing)
 
 
-def _write(
-    path: Path,
-    planes: Mapping[str, NDArray[Any]],
-    units: Mapping[str, str],
-    descriptions: Mapping[str, str],
-    text: str,
-) -> None:
-    with h5py.File(path, "w") as file:
-        file.attrs["nvdac_format"] = FORMAT
-        file.create_group(GROUP, track_order=True)
-        for name, plane in planes.items():
-            # no times in the file: equal maps are equal files
-            dataset = cast("Any", file[GROUP]).create_dataset(name, data=plane, track_times=False)
-            dataset.attrs["unit"] = units[name]
-            dataset.attrs["description"] = descriptions[name]
-            dataset.attrs["dimensions"] = _dimensions(np.ndim(plane))
-        _attribute(file, "attributes", text)
+def _write_file(target: Path, parts: Mapping[str, MapsPart]) -> None:
+    try:
+        with _replacing(target) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+            file.attrs["nvdac_format"] = FORMAT
+            for name, part in parts.items():
+                _write_part(file.create_group(name, track_order=True) if name else file, part)
+    except OSError as error:
+        raise MapsFileError(f"cannot write maps to {target}: {error}") from error
+
+
+def _write_part(group: Any, part: MapsPart) -> None:
+    for name, plane in part.planes.items():
+        # no times in the file: equal maps are equal files
+        dataset = group.create_dataset(name, data=plane, track_times=False)
+        dataset.attrs["unit"] = part.units[name]
+        dataset.attrs["description"] = part.descriptions[name]
+        dataset.attrs["dimensions"] = _dimensions(np.ndim(plane))
+    _attribute(group, "attributes", json.dumps(part.attributes, allow_nan=False, sort_keys=True))
 
 
 def _dimensions(ndim: int) -> str:

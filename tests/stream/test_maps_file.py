@@ -30,10 +30,10 @@ def test_round_trip_and_documentation(tmp_path):
     }
     assert attributes == ATTRIBUTES
     with h5py.File(tmp_path / "new" / "m.h5") as file:
-        assert file["/maps/centre_mhz"].attrs["unit"] == "MHz"
-        assert file["/maps/centre_mhz"].attrs["dimensions"] == "line, y, x"
-        assert file["/maps/s"].attrs["dimensions"] == "y, x"
-        assert file["/maps/s"].attrs["description"] == "Field ratio."
+        assert file["/centre_mhz"].attrs["unit"] == "MHz"
+        assert file["/centre_mhz"].attrs["dimensions"] == "line, y, x"
+        assert file["/s"].attrs["dimensions"] == "y, x"
+        assert file["/s"].attrs["description"] == "Field ratio."
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["m.h5"]
 
 

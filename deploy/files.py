@@ -1,0 +1,215 @@
+"""`nvdac ingest` and `nvdac fit`: measured files, and stored runs without any server."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from deploy.errors import DeployError
+from deploy.site import Site, find_site, running_sites
+from deploy.stored import find_frames
+from deploy.up import default_data_dir
+from stream.ingest import IngestError, IngestOptions, Measurement, read_measurement
+
+if TYPE_CHECKING:
+    from analyzers.offline import OfflineRun
+    from analyzers.settings import AnalysisSettings
+    from stream.messages import RunStart
+
+DEFAULT_LINES = 2
+
+
+def read_options(
+    signal: str,
+    frequency: str,
+    frequency_unit: str,
+    axes: str,
+    format_: str,
+    electrons_per_count: float,
+    offset_counts: float,
+    read_noise_electrons: float,
+    accumulations: int,
+) -> IngestOptions:
+    """Return how a file is to be read; 0 stands for what was not given."""
+    return IngestOptions(
+        signal=signal,
+        frequency=frequency,
+        frequency_unit=frequency_unit,
+        axes=axes,
+        format=format_,
+        electrons_per_count=electrons_per_count or None,
+        offset_counts=offset_counts,
+        read_noise_electrons=read_noise_electrons,
+        accumulations=accumulations or None,
+    )
+
+
+def ingest_file(
+    file: Path, options: IngestOptions, lines: int, sample: str, data: Path | None, site_name: str | None
+) -> tuple[str, list[str]]:
+    """Make a file a run in Tiled and return (uid, notes on what was guessed).
+
+    A running site's Tiled takes it; without one, Tiled is started on the data folder for as long as it takes.
+
+    Raises
+    ------
+    DeployError
+        Where the file cannot be read as a measurement; nothing is written then.
+    """
+    from deploy.tiled_once import tiled_at
+    from stream.catalog import CatalogError, catalog
+    from stream.ingest_run import IngestRun, ingest_run
+
+    measurement = _read(file, options)
+    data_dir, site = _place(data, site_name)
+    run = IngestRun(analysis=line_settings(lines).to_json(), sample=sample, source=file.name)
+    try:
+        with tiled_at(data_dir, site) as (uri, key), catalog(uri, key) as client:
+            uid = ingest_run(measurement, data_dir, run, client)
+    except (IngestError, CatalogError) as error:
+        raise DeployError(str(error)) from error
+    return uid, measurement.notes
+
+
+def fit_to_file(
+    file_or_uid: str, options: IngestOptions, lines: int | None, out: Path, data: Path | None, site_name: str | None
+) -> dict[str, Any]:
+    """Fit a measured file, a frames file or a stored run, and write the maps.
+
+    A run with one sweep gives one set of maps at the root of `out`; one with several gives a group per sweep, and
+    `products`.
+
+    Raises
+    ------
+    DeployError
+        Where there is no such file or run, it cannot be read, or `out` cannot be written.
+    """
+    from stream.maps_file import MapsFileError, write_parts
+
+    begin = time.perf_counter()
+    run, notes = _fit(file_or_uid, options, lines, data, site_name)
+    parts = _parts(run)
+    if not parts:
+        raise DeployError(f"{file_or_uid}: no sweep is complete ({sum(run.incomplete.values())} frames are missing)")
+    notes += [f"sweep {sweep} lacks {missing} frames: no maps" for sweep, missing in run.incomplete.items()]
+    try:
+        write_parts(out, parts)
+    except MapsFileError as error:
+        raise DeployError(str(error)) from error
+    status = np.stack([np.asarray(part.planes["status"]) for part in parts.values() if "status" in part.planes])
+    return {
+        "run_uid": run.maps.start.run_uid,
+        "version": run.maps.version,
+        "out": str(out),
+        "sweeps": len(status),
+        "pixels": int(status.size),
+        "resolved": int(np.count_nonzero(status == 0)),
+        "seconds": round(time.perf_counter() - begin, 3),
+        "notes": notes,
+    }
+
+
+def line_settings(lines: int, base: AnalysisSettings | None = None) -> AnalysisSettings:
+    """Return settings for `lines` resonances: pairs from the outside in where their number is even, else none."""
+    from analyzers.settings import AnalysisSettings
+
+    given = base or AnalysisSettings()
+    if given.lines == lines and base is not None:
+        return given
+    doublets = tuple((line, lines - 1 - line) for line in range(lines // 2)) if lines % 2 == 0 else ()
+    try:
+        return dataclasses.replace(given, lines=lines, doublets=doublets, start_mhz=())
+    except ValueError as error:
+        raise DeployError(str(error)) from error
+
+
+def stored_settings(start: RunStart, lines: int | None) -> AnalysisSettings:
+    """Return the settings stored with a run, with another number of lines where that is given."""
+    from analyzers.settings import AnalysisSettings
+
+    stored = AnalysisSettings.from_json(start.analysis)
+    return stored if lines is None else line_settings(lines, stored)
+
+
+def _fit(
+    file_or_uid: str, options: IngestOptions, lines: int | None, data: Path | None, site_name: str | None
+) -> tuple[OfflineRun, list[str]]:
+    """Return the maps, and notes on what was guessed."""
+    from analyzers.offline import fit_run, maps_of_measurement
+    from stream.archive_hdf5 import FrameFile, FramesError
+
+    path = Path(file_or_uid)
+    if not path.is_file():
+        if path.suffix or os.sep in file_or_uid:
+            raise DeployError(f"no file {file_or_uid}")
+        path = find_frames(file_or_uid, data, site_name)
+    elif not _is_frames_file(path):
+        measurement = _read(path, options)
+        settings = line_settings(lines or DEFAULT_LINES)
+        run = maps_of_measurement(measurement.frames, measurement.frequency_mhz, measurement.noise, settings)
+        return run, list(measurement.notes)
+
+    def step(*_: int) -> None:
+        bar.update()
+
+    try:
+        with FrameFile(path) as file, tqdm(total=len(file.sweeps), unit="sweep", desc="fit", disable=None) as bar:
+            return fit_run(file, stored_settings(file.start, lines), progress=step), []
+    except (FramesError, ValueError) as error:
+        raise DeployError(f"{path}: {error}") from error
+
+
+def _parts(run: OfflineRun) -> dict[str, Any]:
+    """Return what goes into the file: one sweep at the root, several as groups with the products beside them."""
+    from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS
+    from analyzers.products import PRODUCT_DESCRIPTIONS, PRODUCT_UNITS, make_products
+    from analyzers.sweep_files import sweep_name
+    from stream.maps_file import MapsPart
+
+    finals = [maps for _, maps in sorted(run.maps.finals.items())]
+    parts = {
+        sweep_name(maps.start.sweep): MapsPart(maps.planes(), MAP_UNITS, MAP_DESCRIPTIONS, run.maps.attributes(maps))
+        for maps in finals
+    }
+    if len(parts) == 1:
+        return {"": next(iter(parts.values()))}
+    products = make_products(run.maps)
+    if products is not None:
+        parts["products"] = MapsPart(products.planes, PRODUCT_UNITS, PRODUCT_DESCRIPTIONS, products.attributes)
+    return parts
+
+
+def _read(file: Path, options: IngestOptions) -> Measurement:
+    try:
+        return read_measurement(file, options)
+    except IngestError as error:
+        raise DeployError(str(error)) from error
+
+
+def _is_frames_file(path: Path) -> bool:
+    """Return whether a file is one of our frames files, from its root attribute."""
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, swmr=True) as file:
+        return "run_start" in file.attrs
+
+
+def _place(data: Path | None, site_name: str | None) -> tuple[Path, Site | None]:
+    """Return the data folder, and the running site that serves it."""
+    if site_name is not None:
+        site = find_site(site_name)
+        return Path(site.data_dir), site
+    if data is None and running_sites():
+        site = running_sites()[-1]
+        return Path(site.data_dir), site
+    folder = (data or default_data_dir()).resolve()
+    serving = [site for site in running_sites() if Path(site.data_dir) == folder and site.tiled_port]
+    return folder, serving[-1] if serving else None
