@@ -124,7 +124,7 @@ class Analysis(Device):
     """What the maps say, read like any instrument.
 
     `prepare(Expectation)` names the sweep, `trigger()` is done when its final report is there or the time is up (then
-    `valid` reads 0 and `reason` says so), `read()` gives finite numbers. `report` is the whole report, for the plan.
+    `valid` reads 0 and `reason` says so), `read()` gives finite numbers. `answer` is the whole report, for the plan.
     """
 
     valid = Component(Signal, value=0, kind=Kind.normal)
