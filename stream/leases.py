@@ -154,7 +154,8 @@ class LeaseBook:
         for holding in self._sweeps[key]:
             if holding.owner in load:
                 load[holding.owner] += 1
-        share = -(-len(self._sweeps[key]) // len(self.workers))
-        if load.get(habit, share) < share:
+        share, over = divmod(len(self._sweeps[key]), len(self.workers))
+        bigger = sum(count > share for count in load.values())
+        if habit in load and (load[habit] < share or (load[habit] == share and bigger < over)):
             return habit
         return min(self.workers, key=lambda worker: load[worker])
