@@ -20,8 +20,8 @@ export class DevicesPanel extends ManyPanel {
     return values.length ? Math.max(...values.map((v) => this.store.now() - v.time_s)) : undefined;
   }
 
-  tick() {
-    super.tick();
+  beat() {
+    super.beat();
     this.paint();
   }
 

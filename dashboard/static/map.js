@@ -74,7 +74,7 @@ export class MapPanel extends Panel {
   paint() {
     const { field, run } = this;
     if (!field) return;
-    this.prepare(field, run);
+    if (this.value !== this.prepared || run !== this.preparedRun) this.prepare(field, run);
     const surface = fit(this.base);
     if (!surface) return;
     const { context, width, height, scale } = surface;
@@ -88,21 +88,21 @@ export class MapPanel extends Panel {
     this.raster.draw(context, this.box, scale);
     this.drawRegions(context, size);
     this.drawScaleBar(context, size);
-    if (this.hasValues) this.drawBar(context, this.box.x + w, height, bar);
+    if (this.raster.hasValues) this.drawBar(context, this.box.x + w, height, bar);
     else this.say(context, this.raster.unresolved ? "no pixel is resolved" : "no value yet");
     this.paintOverlay();
     this.describe();
   }
 
   prepare(field, run) {
-    const key = `${run.run_uid}|${field.shape}|${JSON.stringify(run.regions?.sample ?? 0).length}`;
+    [this.prepared, this.preparedRun] = [this.value, run];
+    const key = `${run.run_uid}|${field.shape}|${run.regions?.sample?.length}|${run.regions?.sample?.[0]}|${run.pixel_size_um}`;
     if (key !== this.maskKey) {
       [this.maskKey, this.autoLimits] = [key, null];
       this.mask = polygonMask(run.regions?.sample, field.shape, run.pixel_size_um ?? 1);
     }
     this.limits = this.view.limits ?? this.follow(percentiles(field));
     this.raster.update(field, this.view.colours, this.limits);
-    this.hasValues = field.data.some((code) => code >= FIRST);
   }
 
   /** A word in the middle of an empty map. */
@@ -251,7 +251,9 @@ export class MapPanel extends Panel {
 
   drawHistogram(context, right, top, tall, wide) {
     const bins = Math.max(24, Math.min(80, Math.round(tall / 5)));
-    const counts = histogram(this.field, this.mask, this.limits, bins);
+    if (this.counted !== this.prepared || this.counts.length !== bins) this.counts = histogram(this.field, this.mask, this.limits, bins);
+    this.counted = this.prepared;
+    const { counts } = this;
     const most = Math.max(...counts, 1);
     context.fillStyle = this.page.theme.point;
     for (let i = 0; i < bins; i++) {

@@ -33,7 +33,7 @@ class Page {
     for (const view of description.views) for (const name of [view.channel, ...view.reads]) channels.add(name === "events" ? "events/" : name);
     this.link = new Link([...channels], this);
     this.tick();
-    setInterval(() => this.tick(), 500);
+    setInterval(() => this.beat(), 500);
   }
 
   get maps() { return this.panels.filter((panel) => panel instanceof MapPanel); }
@@ -81,6 +81,12 @@ class Page {
   tick() {
     showHead(this);
     for (const panel of this.panels) panel.tick();
+  }
+
+  /** Twice a second: ages run on even where nothing comes. */
+  beat() {
+    showHead(this);
+    for (const panel of this.panels) panel.beat();
   }
 
   /** Seconds for which a publisher is silent; 0 where it is heard, or where nothing is known. */

@@ -56,6 +56,7 @@ export class Panel {
     if (this.age.textContent !== text) this.age.textContent = text;
   }
 
+  beat() { this.tick(); }
   paint() {}
 }
 

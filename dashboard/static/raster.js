@@ -38,8 +38,11 @@ export class Raster {
   constructor() {
     this.canvas = document.createElement("canvas");
     this.mask = document.createElement("canvas");
+    this.layer = document.createElement("canvas");
     this.unresolved = 0;
+    this.hasValues = false;
     this.key = "";
+    this.maskSum = -1;
   }
 
   /** Paint a field {shape, data, low, high}. */
@@ -50,17 +53,29 @@ export class Raster {
     }
     const key = [field.low, field.high, name, ...limits].join();
     if (key !== this.key) [this.key, this.words] = [key, lookUp(field, name, limits)];
-    const image = new ImageData(width, height);
-    const target = new Uint32Array(image.data.buffer);
-    const { data } = field;
-    let unresolved = 0;
-    for (let i = 0; i < data.length; i++) {
-      target[i] = this.words[data[i]];
-      if (data[i] === UNRESOLVED) unresolved++;
+    if (this.image?.width !== width || this.image.height !== height) {
+      this.image = new ImageData(width, height);
+      this.target = new Uint32Array(this.image.data.buffer);
+      this.maskSum = -1;
     }
-    this.canvas.getContext("2d").putImageData(image, 0, 0);
+    const { data } = field;
+    const { target, words } = this;
+    let [unresolved, sum, values] = [0, 0, 0];
+    for (let i = 0; i < data.length; i++) {
+      const code = data[i];
+      target[i] = words[code];
+      if (code === UNRESOLVED) { unresolved++; sum = (sum * 31 + i) | 0; }
+      else if (code >= FIRST) values++;
+    }
+    this.canvas.getContext("2d").putImageData(this.image, 0, 0);
     this.unresolved = unresolved;
-    if (unresolved) this.paintMask(data, width, height);
+    this.hasValues = values > 0;
+    // The unresolved pixels are mostly the same from one revision to the next: the hatch is kept while they are.
+    if (unresolved && sum !== this.maskSum) {
+      this.maskSum = sum;
+      this.layerKey = "";
+      this.paintMask(data, width, height);
+    }
   }
 
   paintMask(data, width, height) {
@@ -75,26 +90,25 @@ export class Raster {
     context.imageSmoothingEnabled = false;
     context.drawImage(this.canvas, box.x, box.y, box.width, box.height);
     if (this.unresolved) {
-      const layer = hatched(this.mask, Math.round(box.width * scale), Math.round(box.height * scale), scale);
-      context.drawImage(layer, box.x, box.y, box.width, box.height);
+      this.paintLayer(Math.round(box.width * scale), Math.round(box.height * scale), scale);
+      context.drawImage(this.layer, box.x, box.y, box.width, box.height);
     }
   }
-}
 
-let shared = null;
-
-/** Green hatch where the mask is set: unresolved differs from every colour by pattern, not by hue alone. */
-function hatched(mask, width, height, scale) {
-  shared ??= document.createElement("canvas");
-  [shared.width, shared.height] = [width, height];
-  const c = shared.getContext("2d");
-  c.imageSmoothingEnabled = false;
-  c.drawImage(mask, 0, 0, width, height);
-  c.globalCompositeOperation = "source-in";
-  c.fillStyle = hatchPattern(c, scale);
-  c.fillRect(0, 0, width, height);
-  c.globalCompositeOperation = "source-over";
-  return shared;
+  /** Green hatch where the mask is set: unresolved differs from every colour by pattern, not by hue alone. */
+  paintLayer(width, height, scale) {
+    const key = `${width}x${height}@${scale}`;
+    if (key === this.layerKey) return;
+    this.layerKey = key;
+    [this.layer.width, this.layer.height] = [width, height];
+    const c = this.layer.getContext("2d");
+    c.imageSmoothingEnabled = false;
+    c.drawImage(this.mask, 0, 0, width, height);
+    c.globalCompositeOperation = "source-in";
+    c.fillStyle = hatchPattern(c, scale);
+    c.fillRect(0, 0, width, height);
+    c.globalCompositeOperation = "source-over";
+  }
 }
 
 export function hatchPattern(context, scale = 1) {
@@ -137,9 +151,15 @@ export function polygonMask(polygon, shape, pixelSize) {
 
 /** Limits that hold the 2nd to 98th percentile of the values, or null without values. */
 export function percentiles(field) {
-  const values = field.data.filter((code) => code >= FIRST).sort();
-  if (!values.length) return null;
-  const at = (q) => valueOf(values[Math.round(q * (values.length - 1))], field);
+  const counts = new Uint32Array(LAST + 1);
+  for (const code of field.data) counts[code]++;
+  const total = field.data.length - counts[NOTHING] - counts[UNRESOLVED] - counts[EXCLUDED];
+  if (!total) return null;
+  const at = (q) => {
+    let [code, left] = [FIRST, q * (total - 1)];
+    while (left >= counts[code]) left -= counts[code++];
+    return valueOf(code, field);
+  };
   const [low, high] = [at(0.02), at(0.98)];
   const margin = Math.max((high - low) * 0.08, Math.abs(high) * 1e-4, 1e-9);
   return [low - margin, high + margin];
