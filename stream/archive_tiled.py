@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from stream.catalog import RAW, CatalogError, catalog, close_catalog, open_catalog, without_numba
+from stream.catalog import RAW, CatalogError, catalog, close_catalog, open_catalog, probe, without_numba
 from stream.document_log import DocumentLog, is_archived, locked, mark_archived, read_documents, unfinished_logs
 from stream.messages import Json
 from stream.paths import documents_path
@@ -59,6 +59,7 @@ class DocumentArchive:
         log.append(name, doc)
         if name == "stop":
             del self._logs[run_uid]
+            self._run_of = {uid: run for uid, run in self._run_of.items() if run != run_uid}
         if self._sink is not None:
             self._sink.put(name, doc, log)
         elif name == "stop":
@@ -68,17 +69,13 @@ class DocumentArchive:
         """Return the run a document belongs to, and remember what later documents refer to."""
         if name == "start":
             return str(doc["uid"])
-        for key in ("run_start", "descriptor", "stream_resource", "resource"):
-            reference = str(doc.get(key, ""))
-            if reference in self._logs:
-                run_uid = reference
-            elif reference in self._run_of:
-                run_uid = self._run_of[reference]
-            else:
-                continue
-            if "uid" in doc:
-                self._run_of[str(doc["uid"])] = run_uid
-            return run_uid
+        references = [str(doc.get(key, "")) for key in ("run_start", "descriptor", "stream_resource", "resource")]
+        for reference in references:
+            run_uid = reference if reference in self._logs else self._run_of.get(reference)
+            if run_uid is not None:
+                if name in ("descriptor", "resource", "stream_resource"):
+                    self._run_of[str(doc["uid"])] = run_uid
+                return run_uid
         raise KeyError(f"document {name} belongs to no open run")
 
     def wait_archived(self, timeout_s: float) -> bool:
@@ -149,7 +146,11 @@ class _TiledSink:
         writer = self._writers.get(run_uid)
         if writer is None:
             return
-        writer(name, doc)
+        try:
+            probe(self._uri)  # the client itself would try for most of a minute, and the whole run is on disk
+            writer(name, doc)
+        except CatalogError:
+            self._failed[run_uid.split("-", maxsplit=1)[0]] = []
         if run_uid.split("-", maxsplit=1)[0] in self._failed:
             _LOG.warning("Tiled failed within run %s; it is written again from its log", run_uid[:8])
             self._writers.pop(run_uid)

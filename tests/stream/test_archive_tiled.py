@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
+import bluesky.plans as plans
 import databroker
 import event_model
 import numpy as np
 import pytest
 import yaml
+from bluesky import RunEngine
 
 from stream.archive_hdf5 import FrameWriter, crc32c
 from stream.archive_tiled import DocumentArchive
@@ -193,6 +196,35 @@ def test_log_alone_without_tiled(tmp_path):
             archive("stop", {"run_start": "another"})
     start = json.loads(path.read_text().splitlines()[0])["doc"]
     assert (start["number"], start["array"]) == (1.5, [0, 1, 2])
+
+
+class Thermometer:
+    """The smallest readable device."""
+
+    name = "thermometer"
+    parent = None
+    hints: ClassVar = {"fields": ["thermometer"]}
+
+    def read(self):
+        return {"thermometer": {"value": np.float32(20.5), "timestamp": time.time()}}
+
+    def describe(self):
+        return {"thermometer": {"source": "test", "dtype": "number", "shape": []}}
+
+    read_configuration = describe_configuration = lambda self: {}
+
+
+def test_as_the_run_engines_callback(tiled_server):
+    engine = RunEngine({}, call_returns_result=False)
+    with DocumentArchive(tiled_server.settings, tiled_server.uri) as archive, catalog(tiled_server.uri) as client:
+        engine.subscribe(archive)
+        (uid,) = engine(plans.count([Thermometer()], 3), sample="S2")
+        log = list(read_documents(documents_path(tiled_server.data_dir, uid)))
+        assert [name for name, _ in log] == ["start", "descriptor", "event", "event", "event", "stop"]
+        assert archive.wait_archived(60)
+        run = client["raw"][uid]
+        assert run.metadata["start"]["sample"] == "S2"
+        assert run["primary"]["thermometer"].read().tolist() == [20.5] * 3
 
 
 def test_numba_is_not_loaded_in_the_plans_process(tiled_server):
