@@ -143,7 +143,7 @@ class _Feed:
 
     def _install(self, end: SnapshotEnd) -> list[StateUpdate]:
         if len(self._pending) != end.channels:
-            self._ask_at = 0.0
+            # part of it was dropped on the way: asked again when the patience with this one is over
             return []
         new = [update for name, update in self._pending.items() if not _same(self.latest.get(name), update)]
         self.latest, self._pending = self._pending, {}
@@ -160,7 +160,7 @@ class _Feed:
                     self._lose()
             elif isinstance(message, StateUpdate):
                 if not self._synced:
-                    self._held = [*self._held[-500:], message]
+                    self._held = [*self._held[-200:], message]
                 elif self._apply(message):
                     new.append(message)
         return new
