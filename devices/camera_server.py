@@ -42,7 +42,10 @@ def build_maker(settings: CameraProcess) -> FrameMaker:
     if kind == "file":
         from stream.replay import ReplayMaker
 
-        return cast("FrameMaker", ReplayMaker(settings.camera.source, settings.camera.frame_rate_hz))
+        try:
+            return ReplayMaker(settings.camera.source, settings.camera.frame_rate_hz)
+        except OSError as error:
+            raise SourceError(str(error)) from error
     raise SourceError(f"camera.kind is {kind!r}: choose `twin` or `file`")
 
 
