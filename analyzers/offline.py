@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analyzers.cube import Cube
 from analyzers.fitmap import FitMap
-from analyzers.fitting import fit_image
+from analyzers.fitting import fit_image, warm_up
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.settings import AnalysisSettings
 from analyzers.storage import MapStore
@@ -68,6 +68,7 @@ def fit_measurement(
     ValueError
         Where the frequency list does not fit the frames.
     """
+    warm_up(settings)  # numba must not compile in several threads at once
     count, height, width = frames.shape
     cube = Cube(count, height, width, frames.dtype.str)
     for index, frame in enumerate(frames):
@@ -129,6 +130,7 @@ def fit_run(
     """
     start = file.start if settings is None else replace(file.start, analysis=settings.to_json())
     run = RunMaps.of(start)
+    warm_up(run.settings)  # numba must not compile in several threads at once
     sweeps = file.sweeps
     for sweep in sweeps:
         run.expect(sweep)
