@@ -157,7 +157,7 @@ class Analysis(Device):
         """Name the sweep whose report the next trigger waits for."""
         self._expected = expected
         status = ProgressStatus(self, what="analysis")
-        status.set_finished()
+        status.end()
         return status
 
     def trigger(self) -> ProgressStatus:

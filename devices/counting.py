@@ -37,4 +37,4 @@ def take_reading(device: Any, *, start: Any, count: Any, what: str, timeout_s: f
                 f"{device.name}: no {what} within {timeout_s:g} s; check the instrument behind {count.pvname}"
             )
 
-    return run_in_thread(ProgressStatus(device, what=what, timeout_s=2 * timeout_s), work)
+    return run_in_thread(ProgressStatus(device, what=what), work)

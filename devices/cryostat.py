@@ -29,6 +29,8 @@ class Cryostat(RigDevice):
     settled = readback("settled", kind=Kind.omitted)
     overshoot_k = Component(Signal, value=0.0)
 
+    _running: ProgressStatus | None = None
+
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a set point outside the limits of the rig file."""
         del kwargs
@@ -37,12 +39,14 @@ class Cryostat(RigDevice):
     def set(self, temperature_k: float) -> ProgressStatus:
         """Ramp to `temperature_k` and wait until set point, stage and sample have come to rest."""
         self.check_value(temperature_k)
-        status = ProgressStatus(self, what="temperature", unit="K", timeout_s=self.settings.timeout_s)
+        status = ProgressStatus(self, what="temperature", unit="K")
+        self._running = status
         return run_in_thread(status, lambda running: self._settle(running, float(temperature_k)))
 
     def stop(self, *, success: bool = False) -> None:
         """Hold the ramp where it is; a cryostat at rest is not touched."""
-        del success
+        if self._running is not None:
+            self._running.give_up(success=success)
         if int(fresh_value(self.settled)) != 1:
             self.temperature_k.put(fresh_value(self.temperature_k_rbv), use_complete=False)
 

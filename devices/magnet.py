@@ -25,6 +25,8 @@ class Magnet(RigDevice):
     done = readback("done", kind=Kind.omitted)
     reason = readback("reason", kind=Kind.omitted, string=True)
 
+    _running: ProgressStatus | None = None
+
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a field outside the limits of the rig file."""
         del kwargs
@@ -33,12 +35,14 @@ class Magnet(RigDevice):
     def set(self, field_z_gauss: float) -> ProgressStatus:
         """Ramp the field along the culet normal to `field_z_gauss`."""
         self.check_value(field_z_gauss)
-        status = ProgressStatus(self, what="field", unit="G", timeout_s=self.settings.timeout_s)
+        status = ProgressStatus(self, what="field", unit="G")
+        self._running = status
         return run_in_thread(status, lambda running: self._ramp(running, float(field_z_gauss)))
 
     def stop(self, *, success: bool = False) -> None:
         """Hold the field where it is; a coil at rest is not touched, for a field change below Tc ends a history."""
-        del success
+        if self._running is not None:
+            self._running.give_up(success=success)
         if int(fresh_value(self.done)) != 1:
             self.field_z_gauss.put(fresh_value(self.field_z_gauss_rbv), use_complete=False)
 

@@ -44,7 +44,7 @@ class Membrane(RigDevice):
     def set(self, membrane_bar: float) -> ProgressStatus:
         """Raise the membrane pressure, bar."""
         self.check_value(membrane_bar)
-        status = ProgressStatus(self, what="membrane", unit="bar", timeout_s=self.settings.timeout_s)
+        status = ProgressStatus(self, what="membrane", unit="bar")
         return run_in_thread(status, lambda running: self._raise(running, float(membrane_bar)))
 
     def _raise(self, status: ProgressStatus, target: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -22,6 +22,8 @@ from devices.settings import DevicesSettings
 from devices.transport import TransportMeter
 from stream.settings import StreamSettings
 from stream.state import StatePublisher
+
+log = logging.getLogger(__name__)
 
 KINDS: dict[str, type[RigDevice]] = {
     "microwave": MicrowaveSource,
@@ -88,8 +90,10 @@ class Rig:
         for device in self.present().values():
             destroy = getattr(device, "destroy", None)
             if destroy is not None:
-                with suppress(Exception):
+                try:
                     destroy()
+                except Exception:
+                    log.exception("%s could not be let go of", device.name)
 
 
 def connect_rig(

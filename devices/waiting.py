@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from threading import Condition, Event
+from threading import Condition, Event, Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,9 +33,24 @@ class ProgressStatus(DeviceStatus):
         self.what = what
         self.unit = unit
         self.cancelled = Event()
+        self._ended = Lock()
         self._watchers: list[Progress] = []
         self._start: float | None = None
         super().__init__(device, timeout=timeout_s)
+
+    def end(self, error: Exception | None = None) -> None:
+        """Finish, or fail with `error`; only the first call counts."""
+        if not self._ended.acquire(blocking=False):
+            return
+        if error is None:
+            self.set_finished()
+        else:
+            self.set_exception(error)
+
+    def give_up(self, *, success: bool) -> None:
+        """End the wait early: the work stops looking; `success` as the RunEngine asks for it (a pause is one)."""
+        self.cancelled.set()
+        self.end(None if success else DeviceError(f"{self.what}: stopped"))
 
     def watch(self, func: Progress) -> None:
         """Call `func(name=, current=, initial=, target=, unit=, ...)` at each step, as progress bars expect."""
@@ -56,11 +71,9 @@ def run_in_thread(status: ProgressStatus, work: Callable[[ProgressStatus], objec
         try:
             work(status)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for the status
-            if not status.done:
-                status.set_exception(error)
+            status.end(error)
         else:
-            if not status.done:
-                status.set_finished()
+            status.end()
 
     thread = ophyd.get_cl().thread_class(target=body, name=f"{status.what}", daemon=True)
     thread.start()

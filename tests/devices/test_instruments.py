@@ -95,6 +95,25 @@ def test_a_magnet_at_rest_is_not_touched_by_stop(make):
     magnet.set(0.0).wait(20)
 
 
+def test_a_pause_holds_a_ramp_and_ends_its_status(make):
+    magnet = make(Magnet, s.MagnetSettings())
+    magnet.set(0.0).wait(20)
+    status = magnet.set(200.0)
+    while magnet.field_z_gauss_rbv.get(use_monitor=False) < 20.0:
+        assert not status.done
+    magnet.stop(success=True)
+    status.wait(20)
+    held = magnet.field_z_gauss_rbv.get(use_monitor=False)
+    assert 20.0 <= held < 200.0
+    magnet.set(210.0 if held > 205 else 205.0).wait(20)
+    magnet.set(0.0).wait(20)
+    cryostat = make(Cryostat, s.CryostatSettings())
+    status = cryostat.set(140.0)
+    cryostat.stop(success=False)
+    with pytest.raises(DeviceError, match="temperature: stopped"):
+        status.wait(20)
+
+
 def test_cryostat_settles_after_the_set_point_was_taken(make):
     cryostat = make(Cryostat, s.CryostatSettings())
     for target in (100.0, 20.0, 22.0, 30.0):
@@ -116,7 +135,7 @@ def test_a_set_point_that_is_reached_already_is_done_after_the_grace(make):
 def test_a_stuck_cryostat_fails_with_one_line(make, knob):
     cryostat = make(Cryostat, s.CryostatSettings(timeout_s=1.0, grace_s=0.2))
     knob("STUCK", 1, 0)
-    with pytest.raises(Exception, match=r"not settled at 90 K|failed to complete"):
+    with pytest.raises(Exception, match="not settled at 90 K"):
         cryostat.set(90.0).wait(20)
 
 
