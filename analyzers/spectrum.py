@@ -71,9 +71,13 @@ def normalise(sums: RegionSums, frequency_mhz: NDArray[np.float64], noise: Noise
 
 def fit(spectrum: Spectrum, settings: AnalysisSettings) -> FittedSpectrum:
     """Fit a spectrum; without enough points there is no fit."""
-    if spectrum.frequency_mhz.size < 3 * settings.lines + 2 or not np.all(spectrum.sigma > 0):
-        return FittedSpectrum(spectrum, np.zeros(spectrum.signal.size), None)
-    found = fit_spectrum(spectrum.frequency_mhz, spectrum.signal, spectrum.sigma, settings)
+    nothing = FittedSpectrum(spectrum, np.zeros(spectrum.signal.size), None)
+    if spectrum.frequency_mhz.size == 0 or not np.all(spectrum.sigma > 0):
+        return nothing
+    try:
+        found = fit_spectrum(spectrum.frequency_mhz, spectrum.signal, spectrum.sigma, settings)
+    except ValueError:  # too few frequencies for so many lines: the engine knows how many it needs
+        return nothing
     return FittedSpectrum(spectrum, found.model, found.lines)
 
 

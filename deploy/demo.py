@@ -182,7 +182,7 @@ class _sigterm_as_interrupt:  # noqa: N801 - used as a function
 
     def __enter__(self) -> None:
         """Take SIGTERM."""
-        self._previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        self._previous = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
     def __exit__(self, *exception: object) -> None:
         """Give it back."""

@@ -101,7 +101,8 @@ def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
         if sys.stdin.isatty():
             answer = input("paused at a checkpoint: [r]esume or [a]bort? ").strip().lower()[:1]
         if answer == "a":
-            session.engine.abort("by the user")
+            if session.engine.state == "paused":
+                session.engine.abort("by the user")
             raise DeployError("aborted; microwave and laser are off, frames and documents are kept", exit_code=130)
         if answer == "r":
             try:

@@ -26,7 +26,7 @@ def wait_finished(settings: StreamSettings, run_uid: str, timeout_s: float = RES
     Raises
     ------
     DeployError
-        Where it does not say so in time.
+        Where it does not say so in time, or stored maps of the same version have other bits.
     """
     deadline = time.monotonic() + timeout_s
     with StateSubscriber(settings, ("builder", "camera")) as state:
@@ -35,10 +35,20 @@ def wait_finished(settings: StreamSettings, run_uid: str, timeout_s: float = RES
             headers = {channel: dict(update.header) for (_, channel), update in state.latest.items()}
             run = headers.get("run", {})
             if run.get("run_uid") == run_uid and run.get("finished"):
+                _refuse_differing(state)
                 return {name: headers.get(name, {}) for name in ("run", "workers", "camera")}
     raise DeployError(
         f"the builder did not finish run {run_uid} within {timeout_s:.0f} s; see `nvdac status` and its log"
     )
+
+
+def _refuse_differing(state: StateSubscriber) -> None:
+    """Raise where the builder found other maps of the same version on disk."""
+    update = state.latest.get(("builder", "events"))
+    events: Any = update.header.get("events", []) if update is not None else []
+    for event in events:
+        if "differs" in str(event["text"]):
+            raise DeployError(f"not reproduced: {event['text']}")
 
 
 def maps_folder(site: Site, run_uid: str, version: str) -> Path:
