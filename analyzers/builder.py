@@ -13,16 +13,19 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+
 from analyzers.channels import run_channel
 from analyzers.display import Display
 from analyzers.fitmap import FitMap
+from analyzers.fitting import warm_up as warm_up_fits
 from analyzers.health import WorkerBoard
 from analyzers.offline import fit_cube, sweep_cube
-from analyzers.pipeline import SweepMaps
+from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.questions import Questions
 from analyzers.report import make_report, resolved_share
 from analyzers.run_work import RunWork
-from analyzers.settings import BuilderProcess
+from analyzers.settings import AnalysisSettings, BuilderProcess
 from analyzers.storage import MapStore, Register
 from analyzers.tc import tc_of
 from stream.archive_hdf5 import FrameFile, FramesError
@@ -30,13 +33,17 @@ from stream.builder_inbox import BuilderEvent, BuilderInbox
 from stream.health import clear_ready, mark_ready
 from stream.maps_file import MapsFileError
 from stream.messages import (
+    NoiseModel,
+    RunMode,
     RunStart,
     RunStop,
     Severity,
     SpectrumReply,
     SpectrumRequest,
+    StatePoint,
     SweepAbort,
     SweepProgress,
+    SweepRole,
     SweepStart,
     Tile,
     WorkerHealth,
@@ -100,6 +107,7 @@ class Builder:
     def close(self) -> None:
         """End the helpers' threads."""
         self._questions.close()
+        self._store.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _take(self, event: BuilderEvent) -> None:
@@ -219,9 +227,24 @@ def _fit_from_file(path: str, sweep: SweepStart, run: RunWork) -> FitMap | None:
     return fit_cube(run.maps, sweep, cube, threads=1)
 
 
+def warm_up() -> None:
+    """Load or compile what the first maps need, before the builder says that it is ready."""
+    settings = AnalysisSettings()
+    warm_up_fits(settings)
+    start = RunStart("warm-up", RunMode.SIMULATED, 1, 1, "<u2", NoiseModel("gain", 1.0), settings.to_json())
+    run = RunMaps.of(start)
+    frequency_mhz = np.linspace(2800.0, 3450.0, 40)
+    for number, role in enumerate((SweepRole.OPENING_REFERENCE, SweepRole.WARMING)):
+        state = StatePoint(150.0, 150.0, 150.0, 97.0)
+        fit = FitMap.empty(settings.lines, settings.doublets, 1, 1)
+        run.add(SweepStart("warm-up", number, role, state, frequency_mhz, 1), fit)
+    tc_of(run)
+
+
 def run_builder(process: BuilderProcess, stop: threading.Event) -> None:
     """Build maps until `stop` is set."""
     clear_ready(process.stream, "builder")
+    warm_up()
     with BuilderInbox(process.stream) as inbox, StatePublisher(process.stream, "builder") as publisher:
         builder = Builder(inbox, publisher, MapStore(process.stream.data_dir, _register(process)))
         mark_ready(process.stream, "builder")

@@ -27,6 +27,9 @@ from stream.state import StatePublisher
 INTERVAL_S = 0.25
 """Shortest time between two pictures of a growing map, s."""
 
+REST = 2.0
+"""Rest after a picture of a growing map, in units of the time that it took: tiles and final maps come first."""
+
 SPECTRUM_INTERVAL_S = 0.5
 """Shortest time between two mean spectra, s: each is fitted."""
 
@@ -40,9 +43,8 @@ class Display:
 
     publisher: StatePublisher
     """Where channels go."""
-    _assembly: SweepAssembly | None = None
     _shown: tuple[int, int, int] = (-1, -1, -1)
-    _refreshed_s: float = 0.0
+    _due_s: float = 0.0
     _spectrum_s: float = 0.0
     _last_sweep: int = -1
 
@@ -50,23 +52,25 @@ class Display:
         """Forget the pictures of the run before."""
         for prefix in ("map/", "film/", "spectrum/", "curve/", "sweep", "analysis"):
             self.publisher.forget(prefix)
-        self._assembly, self._shown, self._last_sweep = None, (-1, -1, -1), -1
+        self._shown, self._last_sweep = (-1, -1, -1), -1
         self._publish(run_channel(run.maps, finished=False))
 
     def refresh(self, run: RunWork) -> None:
         """Show how far the newest sweep is, where that changed and is due."""
         assembly = run.newest
-        if assembly is None or time.monotonic() - self._refreshed_s < INTERVAL_S:
+        if assembly is None or time.monotonic() < self._due_s:
             return
         state = (assembly.start.sweep, assembly.revision, assembly.frames_sent)
         if state == self._shown:
             return
         grown = state[:2] != self._shown[:2]
-        self._shown, self._refreshed_s = state, time.monotonic()
+        self._shown, began = state, time.monotonic()
         final = assembly.start.sweep in run.maps.finals
         self._publish(sweep_channel(assembly, final))
         if grown and not final:
             self._growing(run, assembly)
+        now = time.monotonic()
+        self._due_s = now + max(INTERVAL_S, REST * (now - began))
 
     def final(self, run: RunWork, maps: SweepMaps, report: AnalysisReport, tc: TcMaps | None) -> None:
         """Show final maps; an older sweep than the one on show adds to film and curves only."""

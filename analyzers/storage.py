@@ -13,6 +13,9 @@ from stream.maps_file import write_maps
 from stream.messages import Json
 from stream.paths import maps_path
 
+CLOSE_S = 1.0
+"""Longest wait for the catalog at the end of the process, s."""
+
 _LOG = logging.getLogger("maps")
 
 
@@ -25,6 +28,10 @@ class Register(Protocol):
 
     def set_latest(self, run_uid: str, version: str) -> None:
         """Name the version that readers should take; returns at once."""
+        ...
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Give the catalog up to `timeout_s` for what it has not learned yet."""
         ...
 
 
@@ -65,6 +72,11 @@ class MapStore:
         """Name this version the latest of the run."""
         if self._register is not None:
             self._register.set_latest(run.start.run_uid, run.version)
+
+    def close(self) -> None:
+        """Let go of the catalog; what it has not learned is kept for the next process."""
+        if self._register is not None:
+            self._register.close(CLOSE_S)
 
     def _path(self, run: RunMaps, name: str) -> Path:
         return maps_path(self.data_dir, run.start.run_uid, run.version, name)

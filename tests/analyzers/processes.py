@@ -27,10 +27,14 @@ PATIENCE_S = 180.0
 class Processes:
     """The stream's processes; `start`, `kill` and `wait_ready` by name."""
 
-    def __init__(self, folder: Path, frame_rate_hz: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, frame_rate_hz: float = 0.0, data_dir: Path | None = None, tiled_uri: str = ""
+    ) -> None:
+        data = folder / "data" if data_dir is None else data_dir
         self.stream = StreamSettings(
-            runtime_dir=str(folder / "run"), data_dir=str(folder / "data"), ring_mib=16, dead_after_missed=20
+            runtime_dir=str(folder / "run"), data_dir=str(data), ring_mib=16, dead_after_missed=20
         )
+        self._tiled_uri = tiled_uri
         Path(self.stream.runtime_dir).mkdir(mode=0o700, parents=True)
         self._folder = folder
         self._rate = frame_rate_hz
@@ -43,7 +47,7 @@ class Processes:
             dump_settings(self.stream, settings)
             command = ["tests.analyzers.fake_camera", str(settings), str(self._rate)]
         elif name == "builder":
-            dump_settings(BuilderProcess(self.stream), settings)
+            dump_settings(BuilderProcess(self.stream, self._tiled_uri), settings)
             command = ["analyzers.builder", str(settings)]
         else:
             dump_settings(WorkerProcess(self.stream, name), settings)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from analyzers.builder import warm_up
 from analyzers.offline import fit_frames_file
 from analyzers.products import make_products
 from stream.camera_control import CameraControl
+from stream.catalog import catalog
 from stream.maps_file import compare_planes, read_maps
 from stream.messages import SpectrumReply, SpectrumRequest
 from stream.paths import maps_path
@@ -19,6 +22,12 @@ from tests.analyzers import synthetic
 from tests.analyzers.processes import Processes, Watcher, open_run, send_sweep, wait_sent
 
 TEMPERATURES_K = (150.0, 20.0, 60.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    """Compile once here, so that the processes find the kernels on disk and do not compile side by side."""
+    warm_up()
 
 
 def assert_equals_offline(processes: Processes, frames_path: str, sweeps: int) -> None:
@@ -43,8 +52,8 @@ def finished(watcher: Watcher) -> bool:
     return run is not None and bool(run.header["finished"])
 
 
-def test_live_maps_equal_offline_maps(tmp_path):
-    with Processes(tmp_path, frame_rate_hz=120.0) as processes:
+def test_live_maps_equal_offline_maps_and_are_in_tiled(tmp_path, tiled_server):
+    with Processes(tmp_path, 120.0, tiled_server.data_dir, tiled_server.uri) as processes:
         processes.start_all()
         with CameraControl(processes.stream) as control, Watcher(processes.stream) as watcher:
             start = open_run(control)
@@ -55,9 +64,25 @@ def test_live_maps_equal_offline_maps(tmp_path):
             control.close_run("run-1", "success")
             watcher.wait(finished, "finished run")
             assert_shown(watcher)
+        assert_in_tiled(tiled_server.uri)
         codes = processes.stop()
         assert set(codes.values()) == {0}, codes
         assert_equals_offline(processes, start.frames_path, len(TEMPERATURES_K))
+
+
+def assert_in_tiled(uri: str) -> None:
+    """Hold that every map of the run becomes known to Tiled, under the version named the latest."""
+    until = time.monotonic() + 60.0
+    with catalog(uri) as client:
+        while True:
+            processed = client["processed"]
+            run = processed.get("run-1", None)
+            latest = None if run is None else run.metadata.get("latest")
+            names = set(run[latest]) if run is not None and latest else set[str]()
+            if {"sweep_0000", "sweep_0001", "sweep_0002", "products"} <= names:
+                return
+            assert time.monotonic() < until, names
+            time.sleep(0.2)
 
 
 def ask_for_spectra(processes: Processes) -> None:
@@ -136,7 +161,8 @@ def frames_added(watcher: Watcher, sweep: int) -> int:
 
 
 def test_a_restarted_builder_takes_its_sweeps_back_from_disk(tmp_path):
-    with Processes(tmp_path, frame_rate_hz=120.0) as processes:
+    """No Tiled answers at the address given: the files are written all the same."""
+    with Processes(tmp_path, frame_rate_hz=120.0, tiled_uri="http://127.0.0.1:9") as processes:
         processes.start_all()
         with CameraControl(processes.stream) as control, Watcher(processes.stream) as watcher:
             start = open_run(control)
