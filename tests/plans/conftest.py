@@ -108,7 +108,7 @@ class Bench:
 
     def __init__(self, folder, prefix: str, rate_hz: float = 0.0) -> None:
         self.settings = StreamSettings(
-            runtime_dir=str(folder / "r"), data_dir=str(folder / "d"), ring_mib=4, bands=2, heartbeat_s=0.05
+            runtime_dir=str(folder / "bench"), data_dir=str(folder / "frames"), ring_mib=4, bands=2, heartbeat_s=0.05
         )
         self.maker = TestCardMaker(rate_hz)
         self._ends = ExitStack()
@@ -147,16 +147,23 @@ class Bench:
 
 
 @pytest.fixture
-def make_bench(bench_ioc, tmp_path):
+def make_bench_at(tmp_path):
+    """Makes a bench on the PVs of a prefix."""
     made = []
 
-    def make(rate_hz: float = 0.0) -> Bench:
-        made.append(Bench(tmp_path, bench_ioc, rate_hz))
+    def make(prefix: str, rate_hz: float = 0.0) -> Bench:
+        made.append(Bench(tmp_path, prefix, rate_hz))
         return made[-1]
 
     yield make
     for bench in made:
         bench.close()
+
+
+@pytest.fixture
+def make_bench(bench_ioc, make_bench_at):
+    """Makes a bench on the bench IOC."""
+    return lambda rate_hz=0.0: make_bench_at(bench_ioc, rate_hz)
 
 
 @pytest.fixture
