@@ -33,12 +33,10 @@ def test_listens_on_loopback_only(tiled_server):
 
 
 def test_wrong_key_and_absent_server_are_one_line(tiled_server):
-    with pytest.raises(CatalogError, match="refuses"):
-        with catalog(tiled_server.uri, api_key="wrong"):
-            pass
-    with pytest.raises(CatalogError, match="does not answer") as caught:
-        with catalog("http://127.0.0.1:9"):
-            pass
+    with pytest.raises(CatalogError, match="refuses"), catalog(tiled_server.uri, api_key="wrong"):
+        pass
+    with pytest.raises(CatalogError, match="does not answer") as caught, catalog("http://127.0.0.1:9"):
+        pass
     assert "\n" not in str(caught.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from stream.archive_hdf5 import FrameFile, FrameWriter
 from stream.archive_tiled import DocumentArchive
 from stream.catalog import catalog
 from stream.document_log import read_documents
-from stream.ingest import IngestError, Measurement
+from stream.ingest import IngestError, IngestOptions, Measurement, read_measurement
 from stream.ingest_run import IngestRun, ingest_run
-from stream.messages import FieldHistory, NoiseModel, RunMode, SweepRole
+from stream.messages import FieldHistory, NoiseModel, RunMode, SweepRequest, SweepRole
 from stream.paths import documents_path, frames_path
 from stream.replay import ReplayMaker
 
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "widefield-odmr-21x25x200.mat"
 FRAMES = np.random.default_rng(3).random((12, 4, 5), dtype="f4") * 1000
 MEASUREMENT = Measurement(
     FRAMES,
@@ -58,6 +60,21 @@ def test_it_can_be_replayed(tmp_path):
     maker = ReplayMaker(frames_path(tmp_path, uid))
     assert (maker.height, maker.width, maker.dtype) == (4, 5, "<f4")
     maker.close()
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"the real measurement is not at {REAL}")
+def test_the_real_file_replays_as_it_was_read(tmp_path):
+    measurement = read_measurement(REAL, IngestOptions("M", "Ftot", "GHz", accumulations=30))
+    uid = ingest_run(measurement, tmp_path, RUN)
+    path = frames_path(tmp_path, uid)
+    with FrameFile(path) as file:
+        (sweep,) = file.complete_sweeps()
+    maker = ReplayMaker(path)
+    maker.arm(SweepRequest(uid, 0, sweep.role, sweep.frequency_mhz, sweep.passes))
+    frames = np.stack([maker.frame(0, i) for i in range(200)])
+    maker.close()
+    assert frames.tobytes() == measurement.frames.tobytes()
+    assert sweep.frequency_mhz.tobytes() == measurement.frequency_mhz.tobytes()
 
 
 def test_in_tiled_like_any_other(tiled_server):
