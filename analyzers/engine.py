@@ -13,7 +13,7 @@ from analyzers.kernels.block import fit_blocks
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
 from analyzers.kernels.matched import WIDTH_FACTORS, make_bank
 from analyzers.kernels.programs import CHUNK, tag
-from analyzers.kernels.robust import fit_pixels
+from analyzers.kernels.robust import fit_pixels, gather
 from analyzers.settings import AnalysisSettings
 from stream.messages import NoiseModel
 
@@ -23,6 +23,8 @@ Planes = dict[str, NDArray[np.generic]]
 
 _SHAPES = {"lorentzian": LORENTZIAN, "gaussian": GAUSSIAN, "pseudo_voigt": PSEUDO_VOIGT}
 _HYPERFINE_MHZ = {"none": (0.0,), "n14": (-2.16, 0.0, 2.16), "n15": (-1.515, 1.515)}
+_CHUNK = 1024
+"""Pixels per call of the robust path: bounds its memory."""
 _EXCLUSION = 0.7
 """Least distance of two first guesses, in widths."""
 
@@ -165,7 +167,8 @@ def _robust_bank(plan: Plan) -> tuple[object, ...]:
     if "robust" not in plan.banks:
         widths = [factor * plan.limits[4] for factor in WIDTH_FACTORS]
         bank = make_bank(plan.frequency[0], plan.passes, plan.model[:3], widths, 4.0)
-        plan.banks["robust"] = (*bank, float(plan.passes.sum()))
+        by_point = np.ascontiguousarray(bank[0].T)
+        plan.banks["robust"] = (by_point, *bank[1:], float(plan.passes.sum()))
     return plan.banks["robust"]
 
 
@@ -203,7 +206,8 @@ def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
         np.array(sums, np.float32),
         np.array([-half, half, *widths], np.float32),
         np.array([plan.limits[3] / freedom], np.float32),
-        np.array([_EXCLUSION * plan.limits[4]], np.float32),
+        np.array([_EXCLUSION * plan.limits[4], 1.0], np.float32),
+        np.array([_EXCLUSION * plan.limits[4], 0.0], np.float32),
     )
     return plan.banks["tables"], plan.banks["fast"]
 
@@ -255,9 +259,11 @@ def fit_flat(
         noise = (*plan.noise, plan.saturation, float(plan.passes.mean()))
         args = (flat, stride, plan.order, pixels, tables, noise, plan.limits, bank, plan.start[0], given, plan.pairs)
         which = which[: int(fit_blocks(*args, out, which, plan.tags))]
-    if len(which):
-        saturation, limits = plan.saturation, plan.limits
-        head = (flat, stride, plan.order, plan.passes, plan.frequency, plan.noise, saturation, plan.lines, plan.model)
-        tail = (limits, plan.bounds, _robust_bank(plan), plan.start, plan.pairs, plan.preferred, which)
+    for first in range(0, len(which), _CHUNK):
+        some = which[first : first + _CHUNK]
+        spectra = np.empty((len(some), len(plan.order)))
+        gather(flat, stride, plan.order, plan.passes, plan.noise[0], some, spectra)
+        head = (spectra, some, plan.passes, plan.frequency, plan.noise, plan.saturation, plan.lines, plan.model)
+        tail = (plan.limits, plan.bounds, _robust_bank(plan), plan.start, plan.pairs, plan.preferred)
         fit_pixels(*head, *tail, out)
     return planes

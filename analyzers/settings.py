@@ -38,12 +38,12 @@ class AnalysisSettings:
     """Optional common guesses of the line centres, MHz, ascending; as many as lines, or none."""
     fwhm_start_mhz: float = 14.0
     """Width guess, MHz."""
-    fwhm_min_mhz: float = 2.0
+    fwhm_min_mhz: float = 1.0
     """Smallest width accepted, MHz."""
     fwhm_max_mhz: float = 60.0
     """Largest width accepted, MHz."""
-    significance: float = 5.0
-    """Smallest |contrast| / sigma of a resolved line."""
+    significance: float = 4.5
+    """Smallest |contrast| / sigma (centre and width held) of a resolved line."""
     tolerance: float = 1e-3
     """Stop a final fit when the predicted decrease of chi2 is below this share of chi2 per degree of freedom."""
     live_tolerance: float = 1e-2

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from analyzers.kernels.codes import OK
-from analyzers.kernels.judge import judge_doublets, judge_line, order_by_centre
+from analyzers.kernels.judge import NEAR, judge_doublets, judge_line, nearest, only_dips, order_by_centre
 from analyzers.kernels.lanes import WIDTH
 from analyzers.kernels.programs import CHUNK, accumulate, advance, correlate_block, residuals, strongest, uncertainty
 from analyzers.kernels.shapes import OPTIONS
@@ -79,13 +79,13 @@ def load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise,
 
 
 @njit(**OPTIONS)
-def pick_lines(bank, corr, taken, distance, choice, trial, level, width, lines_tag):
+def pick_lines(bank, corr, taken, rule, choice, trial, level, width, lines_tag):
     """Peel the lines of sixteen pixels off their correlations, as `matched.peel` does, and write them to `trial`."""
     _, centres, score, gram, spacing = bank
     lines = len(lines_tag)
     m = corr.shape[0]
     for k in range(lines):
-        strongest(corr, score, centres, m, taken, distance, choice, lines_tag)
+        strongest(corr, score, centres, m, taken, rule, choice, lines_tag)
         at = level + 3 * k
         for j in range(WIDTH):
             t = int(choice[0, j])
@@ -116,20 +116,15 @@ def pick_lines(bank, corr, taken, distance, choice, trial, level, width, lines_t
 
 @njit(**OPTIONS)
 def warm_start(warm, first, pixels, middle, trial, level):
-    """Overwrite the start with an earlier result where it has every line; return whether all pixels have one."""
-    complete = True
+    """Start from an earlier result; a pixel without one gets no amplitude and soon another start."""
     for j in range(WIDTH):
         pixel = min(first + j, pixels - 1)
-        whole = True
         for k in range(warm.shape[1]):
-            whole = whole and np.isfinite(warm[0, k, pixel])
-        complete = complete and whole
-        if whole:
-            for k in range(warm.shape[1]):
-                trial[level + 3 * k, j] = warm[2, k, pixel]
-                trial[level + 3 * k + 1, j] = warm[0, k, pixel] - middle
-                trial[level + 3 * k + 2, j] = warm[1, k, pixel]
-    return complete
+            at = level + 3 * k
+            known = np.isfinite(warm[0, k, pixel])
+            trial[at, j] = warm[2, k, pixel] if known else np.float32(0.0)
+            trial[at + 1, j] = warm[0, k, pixel] - middle if known else np.float32(0.0)
+            trial[at + 2, j] = warm[1, k, pixel] if known else np.float32(10.0)
 
 
 @njit(**OPTIONS)
@@ -169,15 +164,16 @@ def write_pixel(theta, sigma, order, lines, level, middle, half_span, pixel, pla
 
 
 @njit(**OPTIONS)
-def judge_lane(theta, sigma, lines, level, limits, guesses):
+def judge_lane(theta, sigma, strength, lines, level, limits, guesses):
     """Return whether every line of a lane is OK (and near its guess, where there are guesses), and the least significance."""
     least = np.inf
     half = 0.5 * (limits[0][1] - limits[0][0])
+    centred = ((-half, half), limits[1], limits[2], limits[3], limits[4])
     clean = True
     for k in range(lines):
-        at = level + 3 * k
-        clean = clean and judge_line(theta, sigma, lines, level, k, (-half, half), limits[1], limits[2]) == OK
-        least = min(least, abs(theta[at]) / sigma[at])
+        clean = clean and judge_line(theta, sigma, strength, lines, level, k, centred) == OK
+        clean = clean and nearest(theta, lines, level, k)[1] >= NEAR
+        least = min(least, strength[k])
     if clean and guesses.shape[0] == lines:
         order = np.empty(lines, np.int64)
         order_by_centre(theta, lines, level, order)
@@ -196,7 +192,7 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     flat, stride, order, pixels
         As in `load_block`.
     tables
-        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, exclusion distance), float32.
+        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, rules of `strongest`: dips only, any), float32.
     noise
         (offset, shot, read, saturation, passes per unit weight).
     limits
@@ -216,7 +212,7 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     -------
     how many stragglers there are.
     """
-    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, distance = tables
+    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, dips, anything = tables
     lines_tag, level_tag, _, _ = tags
     lines, level = len(lines_tag), len(level_tag)
     p = level + 3 * lines
@@ -231,7 +227,7 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     trial_sums = np.zeros((sums_rows, WIDTH), np.float32)
     sums = np.zeros((sums_rows, WIDTH), np.float32)
     state = np.zeros((2, WIDTH), np.float32)
-    variance = np.zeros((p + lines * (lines - 1) // 2, WIDTH), np.float32)
+    variance = np.zeros((p + lines * (lines + 1) // 2, WIDTH), np.float32)
     scratch = np.zeros((CHUNK * (p + 1), WIDTH), np.float32)
     taken = np.zeros((lines, WIDTH), np.float32)
     choice = np.zeros((2, WIDTH), np.float32)
@@ -243,46 +239,68 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     window, width_guess = limits[0], np.float32(limits[4])
     middle, half_span = 0.5 * (window[0] + window[1]), 0.5 * (window[1] - window[0])
     count = 0
+    least_chi2 = np.zeros(WIDTH, np.float32)
+    open_lanes = np.zeros(WIDTH, np.bool_)
     for first in range(0, pixels, WIDTH):
         load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise, signal, reference, good)
-        trial[:level] = np.float32(0.0)
-        complete = warm.shape[1] == lines and warm_start(warm, first, pixels, middle, trial, level)
-        if not complete:
-            taken[:] = FAR
-            correlate_block(bank[0], corr.shape[0], padded, signal, corr)
-            pick_lines(bank, corr, taken, distance, choice, trial, level, width_guess, lines_tag)
-            if warm.shape[1] == lines:
+        open_lanes[:] = good
+        least_chi2[:] = np.float32(np.inf)
+        for attempt in range(0 if warm.shape[1] == lines else 1, 3):
+            if attempt == 0:
+                trial[:level] = np.float32(0.0)
                 warm_start(warm, first, pixels, middle, trial, level)
-        sums[sums_rows - 1] = np.float32(np.inf)
-        theta[:] = trial
-        for j in range(WIDTH):
-            state[0, j] = np.float32(1e-2)
-            state[1, j] = np.float32(0.0) if good[j] else np.float32(1.0)
-        iterate(
-            signal, grid, offsets, baseline_sums, (bounds, stop), trial, theta, trial_sums, sums, state, scratch, tags
-        )
-        uncertainty(sums, theta, variance, lines_tag, level_tag, tags[3])
-        check = measure_block(
-            theta, variance, sums, state, good, reference, noise, limits, guesses, n, lines, level,
-            (lane_theta, lane_sigma, facts),
-        )  # fmt: skip
-        if check:
-            residuals(signal, grid, padded, offsets, theta, rest, lines_tag, level_tag, tags[2], tags[3])
-            correlate_block(bank[0], corr.shape[0], padded, rest, corr)
-            taken[:] = FAR
-            strongest(corr, bank[2], bank[1], corr.shape[0], taken, distance, choice, lines_tag)
+            else:
+                trial[:level] = np.float32(0.0)
+                taken[:] = FAR
+                correlate_block(bank[0], corr.shape[0], padded, signal, corr)
+                pick_lines(
+                    bank, corr, taken, dips if attempt == 1 else anything, choice, trial, level, width_guess, lines_tag
+                )
+            sums[sums_rows - 1] = np.float32(np.inf)
+            theta[:] = trial
+            for j in range(WIDTH):
+                state[0, j] = np.float32(1e-2)
+                state[1, j] = np.float32(0.0) if open_lanes[j] else np.float32(1.0)
+            iterate(
+                signal, grid, offsets, baseline_sums, (bounds, stop), trial, theta, trial_sums, sums, state, scratch,
+                tags,
+            )  # fmt: skip
+            uncertainty(sums, theta, variance, lines_tag, level_tag, tags[3])
+            check = measure_block(
+                theta, variance, sums, state, open_lanes, reference, noise, limits, guesses, n, lines, level,
+                (lane_theta, lane_sigma, facts),
+            )  # fmt: skip
+            if check:
+                residuals(signal, grid, padded, offsets, theta, rest, lines_tag, level_tag, tags[2], tags[3])
+                correlate_block(bank[0], corr.shape[0], padded, rest, corr)
+                taken[:] = FAR
+                strongest(corr, bank[2], bank[1], corr.shape[0], taken, anything, choice, lines_tag)
+            left = False
+            for j in range(WIDTH):
+                if not open_lanes[j]:
+                    continue
+                clean = facts[0, j] > 0.0
+                if clean and facts[3, j] > 0.0:
+                    clean = choice[1, j] / facts[2, j] <= facts[3, j]
+                if clean and attempt == 1:
+                    clean = only_dips(lane_theta[j], lines, level)
+                # a start that may take peaks must do better than the one that took dips only
+                if not (clean and sums[sums_rows - 1, j] < least_chi2[j]):
+                    left = True
+                    least_chi2[j] = min(least_chi2[j], sums[sums_rows - 1, j])
+                    continue
+                open_lanes[j] = False
+                if first + j < pixels:
+                    finish_lane(
+                        lane_theta[j], lane_sigma[j], variance[:, j], facts[:, j], reference[j], lines, level,
+                        (middle, half_span), pairs, first + j, out,
+                    )  # fmt: skip
+            if not left:
+                break
         for j in range(min(WIDTH, pixels - first)):
-            clean = facts[0, j] > 0.0
-            if clean and facts[3, j] > 0.0:
-                clean = choice[1, j] / facts[2, j] <= facts[3, j]
-            if not clean:
+            if open_lanes[j] or not good[j]:
                 stragglers[count] = first + j
                 count += 1
-                continue
-            finish_lane(
-                lane_theta[j], lane_sigma[j], variance[:, j], facts[:, j], reference[j], lines, level,
-                (middle, half_span), pairs, first + j, out,
-            )  # fmt: skip
     return count
 
 
@@ -295,6 +313,7 @@ def measure_block(theta, variance, sums, state, good, reference, noise, limits, 
     """
     lane_theta, lane_sigma, facts = lanes
     p = level + 3 * lines
+    strength = np.empty(lines)
     check = False
     for j in range(WIDTH):
         facts[0, j] = 0.0
@@ -311,7 +330,10 @@ def measure_block(theta, variance, sums, state, good, reference, noise, limits, 
         for a in range(p):
             lane_theta[j, a] = theta[a, j]
             lane_sigma[j, a] = np.sqrt(variance[a, j] * scale)
-        clean, least = judge_lane(lane_theta[j], lane_sigma[j], lines, level, limits, guesses)
+        for k in range(lines):
+            held = variance[p + lines * (lines - 1) // 2 + k, j] * scale
+            strength[k] = abs(lane_theta[j, level + 3 * k]) / np.sqrt(held)
+        clean, least = judge_lane(lane_theta[j], lane_sigma[j], strength, lines, level, limits, guesses)
         if not clean:
             continue
         facts[0, j] = 1.0

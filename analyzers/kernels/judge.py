@@ -16,40 +16,86 @@ from analyzers.kernels.codes import (
 )
 from analyzers.kernels.shapes import OPTIONS
 
+NEAR = 1.2
+"""Lines closer than this many mean widths must prove that they are two."""
+PROOF = 0.64
+"""The proof: chi2 worse with one line less by this share of the squared significance."""
+
 
 @njit(**OPTIONS)
-def judge_line(theta, sigma, lines, level, k, window, limits, threshold):
+def needed_strength(width, threshold, guess):
+    """Return the least strength of a line of this width: more than an octave from the guess it is more likely noise.
+
+    The threshold times 1 + half the octaves beyond the first, so a line four times narrower needs half as much again.
+    """
+    return threshold * (1.0 + 0.5 * min(max(abs(np.log2(width / guess)) - 1.0, 0.0), 2.0))
+
+
+@njit(**OPTIONS)
+def nearest(theta, lines, level, k):
+    """Return the line nearest to line k (-1: there is no other) and its distance in mean widths of the two."""
+    at = level + 3 * k
+    best = -1
+    least = np.inf
+    for j in range(lines):
+        if j != k:
+            other = level + 3 * j
+            distance = 2.0 * abs(theta[other + 1] - theta[at + 1]) / (theta[other + 2] + theta[at + 2])
+            if distance < least:
+                best, least = j, distance
+    return best, least
+
+
+@njit(**OPTIONS)
+def alike(theta, level, j, k):
+    """Tell whether two overlapping lines are believable: same sign, widths within a factor 2, amplitudes within 3."""
+    a, b = level + 3 * j, level + 3 * k
+    amplitudes = theta[a] / theta[b]
+    widths = theta[a + 2] / theta[b + 2]
+    return 1.0 / 3.0 < amplitudes < 3.0 and 0.5 < widths < 2.0
+
+
+@njit(**OPTIONS)
+def only_dips(theta, lines, level):
+    """Tell whether every line is a dip: peaks are believed only after a start without them was tried."""
+    for k in range(lines):
+        if theta[level + 3 * k] > 0.0:
+            return False
+    return True
+
+
+@njit(**OPTIONS)
+def judge_line(theta, sigma, strength, lines, level, k, limits):
     """Return the status code of line k.
 
     Parameters
     ----------
     theta, sigma
         (p,) parameters and standard deviations.
-    window
-        (lowest, highest) frequency measured, MHz.
+    strength
+        (lines,) |amplitude| over its standard deviation at the given centres and widths: the square is the chi2 that the line
+        takes off. The full sigma, with the width free, would hide clear lines at low SNR.
     limits
-        (smallest, largest) width, MHz.
-    threshold
-        Least |amplitude| / sigma.
+        (window, width limits, significance, tolerance, width guess).
     """
+    window, widths, threshold, _, guess = limits
     at = level + 3 * k
     amplitude, centre, width = theta[at], theta[at + 1], theta[at + 2]
-    near = False
-    for j in range(lines):
-        if j != k:
-            other = level + 3 * j
-            if abs(theta[other + 1] - centre) < 0.5 * (theta[other + 2] + width):
-                near = True
     if not (np.isfinite(amplitude) and np.isfinite(sigma[at]) and np.isfinite(sigma[at + 1])):
         return NOT_CONVERGED
-    if abs(amplitude) < threshold * sigma[at]:
-        return OVERLAP if near else LOW_SNR
+    neighbour, distance = nearest(theta, lines, level, k)
+    near = distance < NEAR
+    weak = OVERLAP if near else LOW_SNR
+    if not strength[k] >= needed_strength(width, threshold, guess):
+        return weak
     if centre <= window[0] + 0.25 * width or centre >= window[1] - 0.25 * width:
         return OUT_OF_WINDOW
-    if width <= 1.001 * limits[0] or width >= 0.999 * limits[1]:
+    if width <= 1.001 * widths[0] or width >= 0.999 * widths[1]:
         return OUT_OF_WINDOW
-    if sigma[at + 1] > 0.25 * width or sigma[at + 2] > 0.6 * width:
-        return OVERLAP if near else LOW_SNR
+    if sigma[at + 1] > (0.15 if near else 0.25) * width or sigma[at + 2] > 0.75 * width:
+        return weak
+    if near and not alike(theta, level, neighbour, k):
+        return OVERLAP
     return OK
 
 

@@ -14,7 +14,7 @@ from analyzers.kernels.shapes import OPTIONS, line
 
 @njit(**OPTIONS)
 def normal_equations(spectrum, theta, lines, model, matrix, gradient, row):
-    """Fill the weighted normal matrix (lower triangle) and gradient at theta; return chi2.
+    """Fill the weighted normal matrix and gradient at theta; return chi2.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def normal_equations(spectrum, theta, lines, model, matrix, gradient, row):
     p = level + 3 * lines
     for a in range(p):
         gradient[a] = 0.0
-        for b in range(a + 1):
+        for b in range(p):
             matrix[a, b] = 0.0
     chi2 = 0.0
     for i in range(spectrum.shape[1]):
@@ -55,7 +55,8 @@ def normal_equations(spectrum, theta, lines, model, matrix, gradient, row):
         for a in range(p):
             weighted = weight * row[a]
             gradient[a] += weighted * residual
-            for b in range(a + 1):
+            # the upper triangle too: whole rows are what the compiler vectorises
+            for b in range(p):
                 matrix[a, b] += weighted * row[b]
     return chi2
 

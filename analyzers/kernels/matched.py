@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from analyzers.kernels.shapes import OPTIONS, line_profile
 
-WIDTH_FACTORS = (0.6, 1.0, 1.8)
+WIDTH_FACTORS = (0.35, 1.0, 1.8, 3.2)
 """Template widths in units of the width guess."""
 
 
 @njit(**OPTIONS)
-def exclude_near(corr, centres, taken, score):
-    """Return the index of the best template more than the exclusion distance from every taken centre; -1 if none."""
+def exclude_near(corr, centres, taken, score, dips):
+    """Return the best template more than the exclusion distance from every taken centre (`dips`: of dips only); -1 if none."""
     best = -1
     best_score = 0.0
     for j in range(corr.shape[0]):
         if score[j] * corr[j] * corr[j] > best_score:
-            free = True
+            free = not (dips and corr[j] > 0.0)
             for t in range(taken.shape[1]):
                 if abs(centres[j] - taken[0, t]) < taken[1, t]:
                     free = False
@@ -37,17 +37,18 @@ def exclude_near(corr, centres, taken, score):
 
 
 @njit(**OPTIONS)
-def correlate(bank, signal, out):
-    """Write the correlation of every template with the signal: out[j] = sum_i bank[j, i] signal[i]."""
-    for j in range(bank.shape[0]):
-        total = 0.0
-        for i in range(bank.shape[1]):
-            total += bank[j, i] * signal[i]
-        out[j] = total
+def correlate(bank_by_point, signal, out):
+    """Write the correlation of every template with the signal: out[j] = sum_i bank_by_point[i, j] signal[i]."""
+    out[:] = 0.0
+    for i in range(bank_by_point.shape[0]):
+        value = signal[i]
+        if value != 0.0:
+            for j in range(bank_by_point.shape[1]):
+                out[j] += bank_by_point[i, j] * value
 
 
 @njit(**OPTIONS)
-def peel(corr, bank_centres, bank_widths, score, gram, distance, already, found):
+def peel(corr, bank_centres, bank_widths, score, gram, distance, dips, found):
     """Peel lines off one after the other.
 
     Parameters
@@ -62,21 +63,18 @@ def peel(corr, bank_centres, bank_widths, score, gram, distance, already, found)
         (m, m) products of the templates.
     distance
         Least distance between two picks in units of the template's width.
-    already
-        Lines in `found` that count as peeled already (their centres are excluded).
+    dips
+        Take dips only.
     found
-        (3, lines): amplitude, centre, fwhm of each line; written from `already` on.
+        (3, lines): amplitude, centre, fwhm of each line; written.
 
     Returns
     -------
     lines found, of at most found.shape[1].
     """
     taken = np.empty((2, found.shape[1]))
-    for t in range(already):
-        taken[0, t] = found[1, t]
-        taken[1, t] = distance * found[2, t]
-    for k in range(already, found.shape[1]):
-        j = exclude_near(corr, bank_centres, taken[:, :k], score)
+    for k in range(found.shape[1]):
+        j = exclude_near(corr, bank_centres, taken[:, :k], score, dips)
         if j < 0:
             return k
         amplitude = corr[j] * score[j]

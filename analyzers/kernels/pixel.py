@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from analyzers.kernels.codes import NOT_CONVERGED, OK
-from analyzers.kernels.judge import assign_slots, judge_doublets, judge_line, order_by_centre
+from analyzers.kernels.codes import OK
+from analyzers.kernels.judge import judge_line, order_by_centre
 from analyzers.kernels.levmar import cholesky, covariance, minimise, normal_equations
-from analyzers.kernels.matched import correlate, peel
+from analyzers.kernels.matched import correlate
 from analyzers.kernels.shapes import OPTIONS, line
 
 PASSES = 40
@@ -55,7 +55,7 @@ def best_levels(spectrum, theta, lines, model, work):
 
 
 @njit(**OPTIONS)
-def residual_correlation(spectrum, theta, lines, model, places, bank, padded, corr):
+def residual_correlation(spectrum, theta, lines, model, places, bank_by_point, padded, corr):
     """Correlate what the model leaves with the template bank (`places`: index in the list of each point)."""
     level = model[3]
     padded[:] = 0.0
@@ -67,20 +67,40 @@ def residual_correlation(spectrum, theta, lines, model, places, bank, padded, co
             at = level + 3 * k
             value += theta[at] * line(model[0], model[1], model[2], spectrum[0, i], theta[at + 1], theta[at + 2])[0]
         padded[places[i]] = spectrum[2, i] - value
-    correlate(bank, padded, corr)
+    correlate(bank_by_point, padded, corr)
 
 
 @njit(**OPTIONS)
-def sigmas(spectrum, theta, lines, model, work, sigma, cov):
-    """Write standard deviations (p,) and covariance (p, p) at theta, scaled by sqrt(max(1, chi2)); return reduced chi2."""
+def strengths(matrix, theta, lines, level, scale, strength):
+    """Write |amplitude| / sigma of each line with centres and widths held: from the rows of level, slope and amplitudes."""
+    count = level + lines
+    small = np.empty((count, count))
+    factor = np.zeros((count, count))
+    for a in range(count):
+        row = a if a < level else level + 3 * (a - level)
+        for b in range(a + 1):
+            small[a, b] = matrix[row, b if b < level else level + 3 * (b - level)]
+    if not cholesky(small, count, 0.0, factor):
+        strength[:lines] = 0.0
+        return
+    inverse = np.empty((count, count))
+    covariance(factor, count, inverse)
+    for k in range(lines):
+        strength[k] = abs(theta[level + 3 * k]) / np.sqrt(inverse[level + k, level + k] * scale)
+
+
+@njit(**OPTIONS)
+def sigmas(spectrum, theta, lines, model, work, sigma, cov, strength):
+    """Write standard deviations (p,), covariance (p, p) and strengths at theta, scaled by max(1, chi2); return reduced chi2."""
     p = model[3] + 3 * lines
     chi2 = normal_equations(spectrum, theta, lines, model, work[0], work[3, 0], work[3, 4])
     reduced = chi2 / max(1, spectrum.shape[1] - p)
+    scale = max(1.0, reduced)
+    strengths(work[0], theta, lines, model[3], scale, strength)
     if not cholesky(work[0], p, 0.0, work[2]):
         sigma[:p] = np.inf
         return reduced
     covariance(work[2], p, cov)
-    scale = max(1.0, reduced)
     for a in range(p):
         for b in range(p):
             cov[a, b] *= scale
@@ -89,18 +109,45 @@ def sigmas(spectrum, theta, lines, model, work, sigma, cov):
 
 
 @njit(**OPTIONS)
-def try_start(spectrum, centres, widths, lines, model, bounds, tolerance, work, trial, best, best_chi2):
-    """Fit from the given centres and widths; keep the result in `best` where its chi2 is lower; return (chi2, converged)."""
+def width_penalty(theta, lines, level, guess):
+    """Return what a choice of widths costs when starts compete: 4 per squared octave from the guess, at most 16 a line."""
+    total = 0.0
+    for k in range(lines):
+        octaves = np.log2(theta[level + 3 * k + 2] / guess)
+        total += min(4.0 * octaves * octaves, 16.0)
+    return total
+
+
+@njit(**OPTIONS)
+def try_start(spectrum, centres, widths, lines, model, bounds, limits, work, trial, best, state):
+    """Fit from the given centres and widths; keep the result in `best` where it is better.
+
+    Parameters
+    ----------
+    state
+        (3,) score, chi2, converged (1.0 or 0.0) of the best so far; updated. The score is chi2 plus the widths' penalty:
+        at low SNR the lowest chi2 alone is often a narrow spike of noise.
+
+    Returns
+    -------
+    whether the new result was taken.
+    """
     level = model[3]
+    p = level + 3 * lines
     for k in range(lines):
         trial[level + 3 * k + 1] = min(max(centres[k], bounds[0, 2 * k]), bounds[1, 2 * k])
         trial[level + 3 * k + 2] = min(max(widths[k], bounds[0, 2 * k + 1]), bounds[1, 2 * k + 1])
     best_levels(spectrum, trial, lines, model, work)
-    chi2, converged = minimise(spectrum, trial, lines, model, bounds, tolerance, PASSES, work)
-    if np.isfinite(chi2) and chi2 < best_chi2:
-        best[: level + 3 * lines] = trial[: level + 3 * lines]
-        return chi2, converged, True
-    return best_chi2, converged, False
+    chi2, converged = minimise(spectrum, trial, lines, model, bounds, limits[3], PASSES, work)
+    if not np.isfinite(chi2):
+        return False
+    scale = max(1.0, chi2 / max(1, spectrum.shape[1] - p))
+    score = chi2 + scale * width_penalty(trial, lines, level, limits[4])
+    if not score < state[0]:
+        return False
+    best[:p] = trial[:p]
+    state[0], state[1], state[2] = score, chi2, 1.0 if converged else 0.0
+    return True
 
 
 @njit(**OPTIONS)
@@ -126,17 +173,16 @@ def sort_found(found, count):
 
 
 @njit(**OPTIONS)
-def judge_all(theta, sigma, lines, level, limits, codes):
-    """Write the status code of every line; return how many are not OK and the number of the least significant line."""
+def judge_all(theta, sigma, strength, lines, level, limits, codes):
+    """Write the status code of every line; return how many are not OK, the weakest line and its strength."""
     bad = 0
     weakest = 0
     least = np.inf
     for k in range(lines):
-        codes[k] = judge_line(theta, sigma, lines, level, k, limits[0], limits[1], limits[2])
+        codes[k] = judge_line(theta, sigma, strength, lines, level, k, limits)
         if codes[k] != OK:
             bad += 1
-        strength = abs(theta[level + 3 * k]) / sigma[level + 3 * k]
-        if not strength >= least:
-            least = strength if np.isfinite(strength) else 0.0
+        if not strength[k] >= least:
+            least = strength[k] if np.isfinite(strength[k]) else 0.0
             weakest = k
     return bad, weakest, least

@@ -11,6 +11,7 @@ with the new amplitude, as in variable projection.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from numba.core import types
@@ -261,18 +262,19 @@ def _generate(body: Any, used: int) -> Any:
     return generator
 
 
-def _cholesky(code: Code, sums: Any, p: int, grow: Lanes) -> tuple[list[list[Lanes]], list[Lanes]]:
-    """Factor the packed matrix with its diagonal times `grow`; return the factor's rows and the inverse of its diagonal."""
+def _cholesky(code: Code, sums: Any, chosen: Sequence[int], grow: Lanes) -> tuple[list[list[Lanes]], list[Lanes]]:
+    """Factor the chosen rows of the packed matrix, diagonal times `grow`; return the factor and its diagonal's inverse."""
+    p = len(chosen)
     factor: list[list[Lanes]] = []
     inverse: list[Lanes] = []
     for a in range(p):
         row: list[Lanes] = []
         for b in range(a):
-            total = code.load(sums, triangle(a, b))
+            total = code.load(sums, triangle(chosen[a], chosen[b]))
             for c in range(b):
                 total = code.fnma(row[c], factor[b][c], total)
             row.append(total * inverse[b])
-        diagonal = code.load(sums, triangle(a, a))
+        diagonal = code.load(sums, triangle(chosen[a], chosen[a]))
         total = diagonal * grow
         for c in range(a):
             total = code.fnma(row[c], row[c], total)
@@ -281,6 +283,28 @@ def _cholesky(code: Code, sums: Any, p: int, grow: Lanes) -> tuple[list[list[Lan
         factor.append(row)
         inverse.append(code.lanes(1.0) / root)
     return factor, inverse
+
+
+def _inverted(code: Code, factor: list[list[Lanes]], inverse: list[Lanes]) -> list[list[Lanes]]:
+    """Return the inverse of a triangular factor."""
+    out: list[list[Lanes]] = []
+    for a in range(len(factor)):
+        row: list[Lanes] = []
+        for b in range(a):
+            total = factor[a][b] * out[b][b]
+            for c in range(b + 1, a):
+                total = code.fma(factor[a][c], out[c][b], total)
+            row.append(-(total * inverse[a]))
+        out.append([*row, inverse[a]])
+    return out
+
+
+def _product(code: Code, inverted: list[list[Lanes]], a: int, b: int) -> Lanes:
+    """Return element (a, b) of the inverse matrix from its factor's inverse."""
+    total = code.lanes(0.0)
+    for c in range(max(a, b), len(inverted)):
+        total = code.fma(inverted[c][a], inverted[c][b], total)
+    return total
 
 
 @intrinsic
@@ -320,7 +344,7 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
         chi2 = code.load(sums, count - 1)
         eased = code.greatest(damping * 0.1, 1e-7)
         damping = code.select(better, eased, damping * 10.0)
-        factor, inverse = _cholesky(code, sums, p, damping + 1.0)
+        factor, inverse = _cholesky(code, sums, range(p), damping + 1.0)
         forward: list[Lanes] = []
         predicted = code.lanes(0.0)
         for a in range(p):
@@ -363,9 +387,9 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
 
 @intrinsic
 def uncertainty(typing, sums, theta, out, lines_tag, level_tag, shape_tag):  # noqa: ANN001, ANN202
-    """Write variances (p, 16) of the parameters, then the covariances of the centres (j < k: k (k - 1) / 2 + j), to `out`.
+    """Write variances (p, 16) of the parameters, then covariances of the centres (j < k: k (k - 1) / 2 + j), to `out`.
 
-    In units of the signal's variance at weight 1.
+    Last (lines, 16) variances of the amplitudes with centres and widths held. In units of the signal's variance at weight 1.
     """
     lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
     shape -= 1
@@ -373,35 +397,22 @@ def uncertainty(typing, sums, theta, out, lines_tag, level_tag, shape_tag):  # n
     by_centre, by_fwhm = basis_scales(shape)
 
     def body(code: Code, sums: Any, theta: Any, out: Any) -> None:
-        factor, inverse = _cholesky(code, sums, p, code.lanes(1.0))
-        inverted: list[list[Lanes]] = []
-        for a in range(p):
-            row: list[Lanes] = []
-            for b in range(a):
-                total = factor[a][b] * inverted[b][b]
-                for c in range(b + 1, a):
-                    total = code.fma(factor[a][c], inverted[c][b], total)
-                row.append(-(total * inverse[a]))
-            row.append(inverse[a])
-            inverted.append(row)
-
-        def covariance(a: int, b: int) -> Lanes:
-            total = code.lanes(0.0)
-            for c in range(max(a, b), p):
-                total = code.fma(inverted[c][a], inverted[c][b], total)
-            return total
-
+        inverted = _inverted(code, *_cholesky(code, sums, range(p), code.lanes(1.0)))
         scales = [code.lanes(1.0)] * level
         for k in range(lines):
             at = level + 3 * k
             ratio = code.load(theta, at + 2) / code.load(theta, at)
             scales += [code.lanes(1.0), ratio * (1.0 / by_centre), ratio * (1.0 / by_fwhm)]
         for a in range(p):
-            code.store(out, a, covariance(a, a) * scales[a] * scales[a])
+            code.store(out, a, _product(code, inverted, a, a) * scales[a] * scales[a])
         for k in range(lines):
             for j in range(k):
                 a, b = level + 3 * j + 1, level + 3 * k + 1
-                code.store(out, p + k * (k - 1) // 2 + j, covariance(a, b) * scales[a] * scales[b])
+                code.store(out, p + k * (k - 1) // 2 + j, _product(code, inverted, a, b) * scales[a] * scales[b])
+        linear = [*range(level), *range(level, p, 3)]
+        inverted = _inverted(code, *_cholesky(code, sums, linear, code.lanes(1.0)))
+        for k in range(lines):
+            code.store(out, p + lines * (lines - 1) // 2 + k, _product(code, inverted, level + k, level + k))
 
     return types.void(sums, theta, out, lines_tag, level_tag, shape_tag), _generate(body, 3)
 
@@ -456,25 +467,26 @@ def residuals(typing, signal, grid, points, offsets, theta, out, lines_tag, leve
 
 
 @intrinsic
-def strongest(typing, corr, score, centres, templates, taken, distance, out, lines_tag):  # noqa: ANN001, ANN202
+def strongest(typing, corr, score, centres, templates, taken, rule, out, lines_tag):  # noqa: ANN001, ANN202
     """Write number and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16); number -1: none.
 
-    Templates within `distance` (1,) MHz of a centre in `taken` (lines, 16) are left out; unused rows lie far away.
+    `rule` (2,): templates within rule[0] MHz of a centre in `taken` (lines, 16) are left out (unused rows lie far away), and
+    those whose correlation has the sign of rule[1]: 1 leaves dips alone, 0 everything.
     """
     lines = len(lines_tag)
 
     def body(
-        code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, distance: Any, out: Any
+        code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, rule: Any, out: Any
     ) -> None:
         used = [code.load(taken, k) for k in range(lines)]
-        reach = code.scalar(distance, 0)
+        reach, side = code.scalar(rule, 0), code.scalar(rule, 1)
 
         def one(m: Any, carried: list[Lanes]) -> list[Lanes]:
             best, number, now = carried
-            value = code.load(corr, m)
-            value = value * value * code.scalar(score, m)
+            given = code.load(corr, m)
+            value = given * given * code.scalar(score, m)
             centre = code.scalar(centres, m)
-            better = value > best
+            better = (value > best) & ~(given * side > 0.0)
             for k in range(lines):
                 better = better & ~(code.absolute(centre - used[k]) < reach)
             return [code.select(better, value, best), code.select(better, now, number), now + 1.0]
@@ -483,5 +495,5 @@ def strongest(typing, corr, score, centres, templates, taken, distance, out, lin
         code.store(out, 0, number)
         code.store(out, 1, best)
 
-    arrays = (corr, score, centres, templates, taken, distance, out)
+    arrays = (corr, score, centres, templates, taken, rule, out)
     return types.void(*arrays, lines_tag), _generate(body, 7)

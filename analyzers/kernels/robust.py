@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from analyzers.kernels.codes import BAD_FRAME, LOW_SNR, NOT_CONVERGED, NOT_YET_MEASURED, OK, OUT_OF_WINDOW, OVERLAP
-from analyzers.kernels.judge import assign_slots, judge_doublets, order_by_centre
+from analyzers.kernels.judge import NEAR, PROOF, assign_slots, judge_doublets, nearest, only_dips, order_by_centre
 from analyzers.kernels.levmar import minimise
 from analyzers.kernels.matched import correlate, exclude_near, peel
 from analyzers.kernels.pixel import (
@@ -26,7 +26,7 @@ def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr
     """Return (index of the template, chi2 it would take off) of the strongest feature the model leaves; index -1: none."""
     residual_correlation(spectrum, theta, lines, model, places, bank[0], padded, corr)
     none = np.empty((2, 0))
-    j = exclude_near(corr, bank[1], none, bank[3])
+    j = exclude_near(corr, bank[1], none, bank[3], False)
     if j < 0:
         return -1, 0.0
     return j, corr[j] * corr[j] * bank[3][j] * spectrum[3].sum() / bank[5]
@@ -35,62 +35,51 @@ def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr
 @njit(**OPTIONS)
 def replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratch, best, state):
     """Where the residual holds more than the weakest line explains, start again with that feature in the line's place."""
-    work, trial, sigma, cov, codes, padded, corr, found = scratch
+    work, trial, sigma, cov, codes, padded, corr, found, strength = scratch
     level = model[3]
-    chi2, converged = state
     for _ in range(2):
-        reduced = sigmas(spectrum, best, lines, model, work, sigma, cov)
-        _, weakest, least = judge_all(best, sigma, lines, level, limits, codes)
-        j, strength = strongest_residual(spectrum, best, lines, model, bank, places, padded, corr)
-        if j < 0 or not strength > max(least * least * max(1.0, reduced), limits[2] * limits[2]):
+        reduced = sigmas(spectrum, best, lines, model, work, sigma, cov, strength)
+        _, weakest, least = judge_all(best, sigma, strength, lines, level, limits, codes)
+        j, drop = strongest_residual(spectrum, best, lines, model, bank, places, padded, corr)
+        if j < 0 or not drop > max(least * least * max(1.0, reduced), limits[2] * limits[2]):
             break
         for k in range(lines):
             found[1, k] = best[level + 3 * k + 1]
             found[2, k] = best[level + 3 * k + 2]
         found[1, weakest] = bank[1][j]
         found[2, weakest] = bank[2][j]
-        chi2, good, taken = try_start(
-            spectrum, found[1], found[2], lines, model, bounds, limits[3], work, trial, best, chi2
-        )
-        if not taken:
+        if not try_start(spectrum, found[1], found[2], lines, model, bounds, limits, work, trial, best, state):
             break
-        converged = good
-    return chi2, converged
 
 
 @njit(**OPTIONS)
-def search(spectrum, places, padded_signal, start, lines, model, bounds, limits, bank, scratch, best):
-    """Fit `lines` lines from every start worth trying; the lowest chi2's parameters end up in `best`.
+def search(spectrum, places, padded_signal, start, lines, model, bounds, limits, bank, scratch, best, state):
+    """Fit `lines` lines from every start worth trying; the best parameters end up in `best`, its quality in `state`.
 
-    Returns
-    -------
-    chi2, converged
-        chi2 is inf where no start led anywhere.
+    `state` is as in `try_start`; chi2 stays inf where no start led anywhere.
     """
-    work, trial, sigma, cov, codes, padded, corr, found = scratch
+    work, trial, sigma, cov, codes, padded, corr, found, strength = scratch
     level = model[3]
-    chi2 = np.inf
-    converged = False
+    state[0], state[1], state[2] = np.inf, np.inf, 0.0
     order = np.empty(lines, np.int64)
-    if start.shape[1] == lines and lines > 0:
-        chi2, good, taken = try_start(
-            spectrum, start[0], start[1], lines, model, bounds, limits[3], work, trial, best, chi2
-        )
-        converged = good
-    for attempt in range(3):
-        if attempt > 0:
-            sigmas(spectrum, best, lines, model, work, sigma, cov)
-            bad, _, _ = judge_all(best, sigma, lines, level, limits, codes)
-            if np.isfinite(chi2) and converged and bad == 0:
+    if start.shape[1] == lines:
+        try_start(spectrum, start[0], start[1], lines, model, bounds, limits, work, trial, best, state)
+    for attempt in range(4):
+        settled = np.isfinite(state[1]) and state[2] == 1.0
+        if attempt > 0 and settled:
+            sigmas(spectrum, best, lines, model, work, sigma, cov, strength)
+            bad, _, _ = judge_all(best, sigma, strength, lines, level, limits, codes)
+            if bad == 0 and (attempt > 1 or only_dips(best, lines, level)):
                 break
+        if attempt == 3 and lines < 2:
+            break
         correlate(bank[0], padded_signal, corr)
-        if attempt < 2:
-            count = peel(corr, bank[1], bank[2], bank[3], bank[4], 1.0 if attempt == 0 else 0.35, 0, found[:, :lines])
+        if attempt < 3:
+            distance = 1.0 if attempt < 2 else 0.35
+            count = peel(corr, bank[1], bank[2], bank[3], bank[4], distance, attempt == 0, found[:, :lines])
         else:
-            if lines < 2:
-                break
             # the strongest feature may be two lines: start with both halves of it
-            count = peel(corr, bank[1], bank[2], bank[3], bank[4], 1.0, 0, found[:, : lines - 1])
+            count = peel(corr, bank[1], bank[2], bank[3], bank[4], 1.0, False, found[:, : lines - 1])
             found[1, count] = found[1, 0] + 0.3 * found[2, 0]
             found[2, count] = found[2, 0]
             found[1, 0] -= 0.3 * found[2, 0]
@@ -100,63 +89,119 @@ def search(spectrum, places, padded_signal, start, lines, model, bounds, limits,
             found[1, k] = limits[0][0] + (limits[0][1] - limits[0][0]) * (k + 0.5) / lines
             found[2, k] = limits[4]
         sort_found(found, lines)
-        if attempt == 0 and np.isfinite(chi2) and converged and same_basin(best, lines, level, found[1], order):
+        if attempt < 2 and settled and same_basin(best, lines, level, found[1], order):
             continue
-        chi2, good, taken = try_start(
-            spectrum, found[1], found[2], lines, model, bounds, limits[3], work, trial, best, chi2
-        )
-        if taken:
-            converged = good
-    if np.isfinite(chi2):
-        chi2, converged = replace_weakest(
-            spectrum, places, lines, model, bounds, limits, bank, scratch, best, (chi2, converged)
-        )
-    return chi2, converged
+        try_start(spectrum, found[1], found[2], lines, model, bounds, limits, work, trial, best, state)
+    if np.isfinite(state[1]):
+        replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratch, best, state)
 
 
 @njit(**OPTIONS)
-def take_out(spectrum, lines, model, bounds, limits, scratch, best, chi2, converged):
-    """Take out one insignificant line after the other and fit again.
+def without_line(theta, lines, level, k, merge, out):
+    """Copy the parameters without line k; `merge` >= 0: that line takes its place too (centre and width of the blend)."""
+    kept = 0
+    out[:level] = theta[:level]
+    for j in range(lines):
+        if j == k:
+            continue
+        at, to = level + 3 * j, level + 3 * kept
+        for c in range(3):
+            out[to + c] = theta[at + c]
+        if j == merge:
+            gone = level + 3 * k
+            total = theta[at] + theta[gone]
+            share = theta[gone] / total if theta[gone] * theta[at] > 0.0 else 0.0
+            out[to] = total
+            out[to + 1] += share * (theta[gone + 1] - theta[at + 1])
+            out[to + 2] += 0.5 * share * abs(theta[gone + 1] - theta[at + 1])
+        kept += 1
+
+
+@njit(**OPTIONS)
+def worst_line(codes, strength, lines):
+    """Return the weakest of the lines that are not significant, -1 where all are."""
+    worst = -1
+    least = np.inf
+    for k in range(lines):
+        if codes[k] == LOW_SNR or codes[k] == OVERLAP or codes[k] == NOT_CONVERGED:
+            amount = strength[k] if np.isfinite(strength[k]) else 0.0
+            if worst < 0 or amount < least:
+                worst, least = k, amount
+    return worst
+
+
+@njit(**OPTIONS)
+def closest_pair(theta, strength, lines, level):
+    """Return the weaker line of the closest pair of near lines, and the other; -1, -1 where none are near."""
+    least = NEAR
+    first, second = -1, -1
+    for k in range(lines):
+        j, distance = nearest(theta, lines, level, k)
+        if distance < least:
+            least = distance
+            first, second = (k, j) if strength[k] < strength[j] else (j, k)
+    return first, second
+
+
+@njit(**OPTIONS)
+def take_out(spectrum, lines, model, bounds, limits, scratch, best, state):
+    """Take out lines that are not significant, one after the other, and fit again.
+
+    Two near lines, however strong each seems, must prove that they are two: the fit with one of them less must be clearly
+    worse (PROOF).
 
     Returns
     -------
-    lines left, chi2, converged, reason of those taken out (LOW_SNR or OVERLAP).
+    lines left, reason of those taken out (LOW_SNR or OVERLAP). `best` and `state` are updated.
     """
-    work, _, sigma, cov, codes, _, _, _ = scratch
+    work, trial, sigma, cov, codes, _, _, _, strength = scratch
     level = model[3]
     reason = LOW_SNR
     while lines > 0:
-        sigmas(spectrum, best, lines, model, work, sigma, cov)
-        judge_all(best, sigma, lines, level, limits, codes)
-        worst = -1
-        least = np.inf
-        for k in range(lines):
-            if codes[k] == LOW_SNR or codes[k] == OVERLAP or codes[k] == NOT_CONVERGED:
-                strength = abs(best[level + 3 * k]) / sigma[level + 3 * k]
-                if not np.isfinite(strength):
-                    strength = 0.0
-                if worst < 0 or strength < least:
-                    worst, least = k, strength
+        reduced = max(1.0, sigmas(spectrum, best, lines, model, work, sigma, cov, strength))
+        _, weakest, _ = judge_all(best, sigma, strength, lines, level, limits, codes)
+        worst = worst_line(codes, strength, lines)
+        other = -1
+        if worst < 0 and state[2] != 1.0:
+            # a valley without a floor: what is least needed goes
+            worst = weakest
+        certain = worst >= 0
+        if worst < 0:
+            worst, other = closest_pair(best, strength, lines, level)
         if worst < 0:
             break
         if codes[worst] == OVERLAP:
+            other, _ = nearest(best, lines, level, worst)
+        without_line(best, lines, level, worst, other, trial)
+        chi2, converged = minimise(spectrum, trial, lines - 1, model, bounds, limits[3], PASSES, work)
+        proven = chi2 - state[1] > PROOF * limits[2] * limits[2] * reduced
+        if not certain and proven:
+            break
+        if proven and other >= 0:
+            # two lines that cannot be told apart, rather than one that is not there
             reason = OVERLAP
-        for k in range(worst, lines - 1):
-            for c in range(3):
-                best[level + 3 * k + c] = best[level + 3 * (k + 1) + c]
         lines -= 1
-        chi2, converged = minimise(spectrum, best, lines, model, bounds, limits[3], PASSES, work)
-    return lines, chi2, converged, reason
+        best[: level + 3 * lines] = trial[: level + 3 * lines]
+        state[1], state[2] = chi2, 1.0 if converged else 0.0
+    return lines, reason
 
 
 @njit(**OPTIONS)
-def load_pixel(flat, stride, order, pixel, passes, saturation, noise, spectrum, places, padded_signal, frequency):
-    """Turn the sums of one pixel into signal and weights.
+def gather(flat, stride, order, passes, offset, which, out):
+    """Write mean counts (camera offset taken off) of the pixels `which` to `out` (pixels, n), float64."""
+    for i in range(order.shape[0]):
+        for j in range(which.shape[0]):
+            out[j, i] = float(flat[order[i] * stride + which[j]]) / passes[i] - offset
+
+
+@njit(**OPTIONS)
+def load_pixel(values, passes, saturation, noise, spectrum, places, padded_signal, frequency):
+    """Turn the mean counts of one pixel into signal and weights.
 
     Parameters
     ----------
-    flat, stride, order
-        Sums as one contiguous array, the distance between two frequencies' planes, the planes by ascending frequency.
+    values
+        (n,) mean counts, ascending frequency.
     passes
         (n,) passes of each frequency, > 0.
     saturation
@@ -172,17 +217,15 @@ def load_pixel(flat, stride, order, pixel, passes, saturation, noise, spectrum, 
     -------
     points kept (0: bad pixel), PL0 in counts.
     """
-    n = order.shape[0]
+    n = values.shape[0]
     total = 0.0
     highest = -np.inf
     count = 0
     for i in range(n):
-        value = float(flat[order[i] * stride + pixel]) / passes[i] - noise[0]
-        padded_signal[i] = value
-        if np.isfinite(value):
-            total += value
+        if np.isfinite(values[i]):
+            total += values[i]
             count += 1
-            highest = max(highest, value)
+            highest = max(highest, values[i])
     if count < 0.75 * n:
         return 0, np.nan
     reference = total / count
@@ -191,13 +234,12 @@ def load_pixel(flat, stride, order, pixel, passes, saturation, noise, spectrum, 
     at_top = 0
     kept = 0
     for i in range(n):
-        value = padded_signal[i]
-        if not np.isfinite(value):
-            padded_signal[i] = 0.0
+        padded_signal[i] = 0.0
+        if not np.isfinite(values[i]):
             continue
-        if value == highest:
+        if values[i] == highest:
             at_top += 1
-        signal = value / reference - 1.0
+        signal = values[i] / reference - 1.0
         padded_signal[i] = signal
         # the pixel's mean level gives the weight: the counts themselves would pull lines by 1 / electrons, and below 20 %
         # contrast weigh less than 1 % more efficiently
@@ -237,9 +279,8 @@ def write_lines(theta, lines, model, span, sigma, cov, codes, found_order, slots
 
 @njit(**OPTIONS)
 def fit_pixels(
-    flat,
-    stride,
-    plane_order,
+    values,
+    which,
     passes,
     frequency,
     noise,
@@ -252,15 +293,14 @@ def fit_pixels(
     start,
     pairs,
     preferred,
-    which,
     out,
 ):
     """Fit the pixels listed in `which` and write their planes.
 
     Parameters
     ----------
-    flat, stride, plane_order
-        As in `load_pixel`.
+    values, which
+        (pixels, n) mean counts as made by `gather`, and the pixels' numbers in the planes.
     passes
         (n,) float64.
     frequency
@@ -274,12 +314,10 @@ def fit_pixels(
         (2, lines) guesses and their widths, or (2, 0).
     pairs, preferred
         (doublets, 2); (lines,) line numbers in order of preference.
-    which
-        Numbers of the pixels to fit.
     out
         (line planes (6 + status), pair correlation, baseline, slope, chi2, doublet status, status).
     """
-    n = plane_order.shape[0]
+    n = values.shape[1]
     level = model[3]
     p = level + 3 * total_lines
     spectrum_all = np.empty((4, n))
@@ -291,7 +329,7 @@ def fit_pixels(
     codes = np.empty(total_lines, np.int64)
     scratch = (
         np.zeros((4, max(p, 5), p)), np.empty(p), sigma, cov, codes, np.empty(n), np.empty(bank[1].shape[0]),
-        np.empty((3, total_lines)),
+        np.empty((3, total_lines)), np.empty(total_lines),
     )  # fmt: skip
     work = scratch[0]
     order = np.empty(total_lines, np.int64)
@@ -299,23 +337,15 @@ def fit_pixels(
     middle = 0.5 * (limits[0][0] + limits[0][1])
     half_span = 0.5 * (limits[0][1] - limits[0][0])
     line_planes, pair_correlation, baseline, slope, chi2_plane, doublet_status, status = out
-    for pixel in which:
+    state = np.empty(3)
+    for row in range(which.shape[0]):
+        pixel = which[row]
         for s in range(total_lines):
             for plane in line_planes[:6]:
                 plane[s, pixel] = np.nan
         pair_correlation[:, pixel] = np.nan
         kept, reference = load_pixel(
-            flat,
-            stride,
-            plane_order,
-            pixel,
-            passes,
-            saturation,
-            noise,
-            spectrum_all,
-            places_all,
-            padded_signal,
-            frequency,
+            values[row], passes, saturation, noise, spectrum_all, places_all, padded_signal, frequency
         )
         baseline[pixel] = reference
         slope[pixel] = np.nan
@@ -328,18 +358,16 @@ def fit_pixels(
             continue
         spectrum = spectrum_all[:, :kept]
         places = places_all[:kept]
-        chi2, converged = search(
-            spectrum, places, padded_signal, start, total_lines, model, bounds, limits, bank, scratch, best
+        search(
+            spectrum, places, padded_signal, start, total_lines, model, bounds, limits, bank, scratch, best, state
         )
         lines = total_lines
         reason = LOW_SNR
-        if np.isfinite(chi2):
-            lines, chi2, converged, reason = take_out(
-                spectrum, lines, model, bounds, limits, scratch, best, chi2, converged
-            )
+        if np.isfinite(state[1]):
+            lines, reason = take_out(spectrum, lines, model, bounds, limits, scratch, best, state)
         finish_pixel(
             spectrum, best, lines, total_lines, model, limits, scratch, start, pairs, preferred, pixel, reference,
-            (chi2, converged, reason), (order, slots, middle, half_span), out,
+            (state, reason), (order, slots, middle, half_span), out,
         )  # fmt: skip
 
 
@@ -357,23 +385,23 @@ def finish_pixel(
     preferred,
     pixel,
     reference,
-    state,
+    judged,
     tools,
     out,
 ):
     """Judge the final parameters of one pixel and write its planes."""
-    chi2, converged, reason = state
+    state, reason = judged
     order, slots, middle, half_span = tools
     line_planes, pair_correlation, baseline, slope, chi2_plane, doublet_status, status = out
-    work, _, sigma, cov, codes, _, _, _ = scratch
+    work, _, sigma, cov, codes, _, _, _, strength = scratch
     level = model[3]
-    if not (np.isfinite(chi2) and converged):
+    if not (np.isfinite(state[1]) and state[2] == 1.0):
         line_planes[6][:, pixel] = NOT_CONVERGED
         doublet_status[:, pixel] = NOT_CONVERGED
         status[pixel] = NOT_CONVERGED
         return
-    reduced = sigmas(spectrum, best, lines, model, work, sigma, cov)
-    judge_all(best, sigma, lines, level, limits, codes)
+    reduced = sigmas(spectrum, best, lines, model, work, sigma, cov, strength)
+    judge_all(best, sigma, strength, lines, level, limits, codes)
     order_by_centre(best, lines, level, order)
     found = 0
     centres = np.empty(total_lines)
@@ -385,6 +413,8 @@ def finish_pixel(
             found += 1
         elif codes[k] == OUT_OF_WINDOW:
             reason = OUT_OF_WINDOW
+    if found == 0 and reason == OVERLAP:
+        reason = LOW_SNR
     line_planes[6][:, pixel] = reason
     assign_slots(centres, found, start[0], total_lines, preferred, slots)
     write_lines(best, lines, model, middle, sigma, cov, codes, order, slots[:found], pixel, line_planes, half_span)
