@@ -103,7 +103,8 @@ class TcDensity:
 def tc_grid_k(first_k: float, settings: OnsetSettings) -> Array:
     """Return the (k,) grid of Tc, K, for a ladder that starts at `first_k`."""
     start = max(settings.step_k, np.floor(first_k - settings.below_first_k))
-    return np.arange(start, settings.tc_maximum_k + 0.5 * settings.step_k, settings.step_k)
+    end = max(settings.tc_maximum_k, start + 2.0 * settings.below_first_k)  # never empty: a ladder may begin above
+    return np.arange(start, end + 0.5 * settings.step_k, settings.step_k)
 
 
 def response_table(temperature_k: ArrayLike, grid_k: ArrayLike, exponents: ArrayLike, rounding_k: float) -> Array:

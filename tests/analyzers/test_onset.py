@@ -174,3 +174,9 @@ def test_exponents_and_rounding_are_settings():
     fixed = estimate_onset(temperature, s, SIGMA_S, settings=OnsetSettings(rounding_k=3.0, exponents=(4.0,)))
     assert fixed.tc_k[0] == pytest.approx(60.0, abs=0.3)
     assert fixed.exponent[0] == pytest.approx(4.0)
+
+
+def test_a_ladder_that_begins_above_every_tc_has_no_onset_and_no_error() -> None:
+    estimate = estimate_onset([150.0], np.ones((1, 4)), 0.001)
+    assert not estimate.superconducting.any()
+    assert tc_density(estimate).superconducting == 0

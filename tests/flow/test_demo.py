@@ -1,0 +1,253 @@
+"""The main job as a user runs it: `nvdac demo` with a worker killed in the middle, then its run replayed and fitted.
+
+One demo serves all these tests: it takes minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import processes, site
+from plans.records import replay_decisions
+from stream.archive_hdf5 import FrameFile
+from stream.document_log import read_documents
+from stream.maps_file import compare_planes, read_maps
+from stream.messages import StateUpdate
+from stream.paths import documents_path, frames_path
+from stream.settings import StreamSettings
+from stream.state import StateSubscriber
+
+NVDAC = [sys.executable, "-m", "deploy.cli"]
+DEMO_TIMEOUT_S = 900.0
+KILL_WORKER_AT_SWEEP = 3
+"""Sweep of the warming in whose middle a worker is killed."""
+
+
+@dataclass
+class Demo:
+    """A demo that has ended."""
+
+    numbers: dict[str, Any]
+    data: Path
+    output: str
+    killed: str
+    s_maps: int
+    changed_within_a_sweep: bool
+    events: list[str]
+    lost_leases: int
+
+    @property
+    def run_uid(self) -> str:
+        return self.numbers["run_uids"][0]
+
+    @property
+    def maps(self) -> Path:
+        return self.data / "processed" / self.run_uid / self.numbers["version"]
+
+
+class Watcher:
+    """Follows a running demo's state plane, and kills a worker in the middle of a sweep."""
+
+    def __init__(self, running: site.Site) -> None:
+        self.site = running
+        self.killed = ""
+        self.s_maps = 0
+        self.revisions: set[tuple[int, int]] = set()
+        self.events: set[str] = set()
+        self.lost_leases = 0
+
+    def take(self, update: StateUpdate) -> None:
+        header: dict[str, Any] = dict(update.header)
+        if update.channel == "map/s":
+            self.s_maps += 1
+            self.revisions.add((header["sweep"], header["revision"]))
+        if update.channel == "events":
+            self.events |= {event["text"] for event in header["events"]}
+        if update.channel == "workers":
+            self.lost_leases = max(self.lost_leases, sum(row["leases_lost"] for row in header["workers"]))
+        middle = header.get("frames_total", 0) // 3
+        if update.channel == "camera" and header["sweep"] >= KILL_WORKER_AT_SWEEP and header["frames_sent"] > middle:
+            self.kill("worker-1")
+
+    def kill(self, name: str) -> None:
+        if not self.killed:
+            pid = next(state.pid for state in processes.states(self.site) if state.name == name)
+            os.kill(pid, signal.SIGKILL)
+            self.killed = name
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], timeout_s: float) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        assert process.poll() is None, "the demo ended early"
+        time.sleep(0.2)
+    raise AssertionError("timed out")
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    # short: ipc paths end at 107 characters
+    folder = Path("/tmp") / f"nvdac-test-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    yield folder
+    del os.environ["XDG_RUNTIME_DIR"]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def demo(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    data, numbers, log = folder / "data", folder / "demo.json", folder / "demo.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*NVDAC, "demo", "--exit", "--json", str(numbers), "--data", str(data)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    try:
+        watcher = _watch(process)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+    sweeps = [sweep for sweep, _ in watcher.revisions]
+    return Demo(
+        numbers=json.loads(numbers.read_text()),
+        data=data,
+        output=log.read_text(),
+        killed=watcher.killed,
+        s_maps=watcher.s_maps,
+        changed_within_a_sweep=any(sweeps.count(sweep) > 1 for sweep in set(sweeps)),
+        events=sorted(watcher.events),
+        lost_leases=watcher.lost_leases,
+    )
+
+
+def _watch(process: subprocess.Popen[str]) -> Watcher:
+    """Follow the demo until it ends; the plane of a site that has gone simply says nothing more."""
+    running: site.Site = wait_for(lambda: next(iter(site.running_sites()), None), process, 60)
+    watcher = Watcher(running)
+    settings = StreamSettings(running.runtime_dir, running.data_dir)
+    deadline = time.monotonic() + DEMO_TIMEOUT_S
+    with StateSubscriber(settings, ("builder", "camera")) as state:
+        while process.poll() is None and time.monotonic() < deadline:
+            for update in state.poll(0.5):
+                watcher.take(update)
+            if not Path(running.runtime_dir).exists():
+                break
+    return watcher
+
+
+@pytest.mark.timeout(DEMO_TIMEOUT_S + 120)
+def test_no_frame_is_lost_and_the_numbers_hold(demo: Demo) -> None:
+    numbers = demo.numbers
+    assert numbers["frames_sent"] > 0
+    assert numbers["frames_lost"] == 0
+    assert numbers["tc_error_k"] <= 2.0
+    assert numbers["tc_resolved_fraction"] >= 0.9
+    assert numbers["sigma_zz_error_gpa"] <= 0.5
+    assert numbers["sigma_zz_resolved_fraction"] > 0.8
+    assert numbers["temperature_points"] > 5
+    assert {"fixed_ladder_points", "tc_local_error_k", "seconds", "run_uids"} <= set(numbers)
+
+
+def test_the_page_is_named_first_and_the_data_last(demo: Demo) -> None:
+    lines = [line for line in demo.output.splitlines() if line.strip()]
+    assert lines[0].startswith("live page: http://127.0.0.1:")
+    assert lines[-1].startswith(f"data: {demo.data}")
+
+
+def test_the_map_changed_while_sweeps_ran(demo: Demo) -> None:
+    assert demo.s_maps > demo.numbers["temperature_points"]
+    assert demo.changed_within_a_sweep
+
+
+def test_the_killed_worker_s_bands_were_reassigned_and_it_was_said(demo: Demo) -> None:
+    assert demo.killed == "worker-1"
+    assert demo.numbers["reassignments"] > 0
+    assert demo.lost_leases > 0
+    assert any("worker-1" in text for text in demo.events), demo.events
+
+
+def test_everything_ended(demo: Demo, runtime: Path) -> None:
+    assert site.running_sites() == []
+    assert not list((runtime / "nvdac").iterdir())
+
+
+def test_the_frames_on_disk_are_those_sent(demo: Demo) -> None:
+    with FrameFile(frames_path(demo.data, demo.run_uid)) as file:
+        total = sum(sweep.frequency_mhz.size * sweep.passes for sweep in file.sweeps)
+        assert total == demo.numbers["frames_sent"]
+        assert sum(1 for _ in file.frames(file.sweeps[KILL_WORKER_AT_SWEEP].sweep)) == total // len(file.sweeps)
+
+
+def test_a_fit_of_the_frames_gives_the_same_bits(demo: Demo, tmp_path: Path) -> None:
+    out = tmp_path / "maps.h5"
+    result = subprocess.run(
+        [*NVDAC, "fit", demo.run_uid[:8], "--data", str(demo.data), "--out", str(out), "--json", "-"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["version"] == demo.numbers["version"]
+    assert_same_maps(demo, lambda name: read_maps(out, name)[0])
+
+
+@pytest.mark.timeout(400)
+def test_an_undisturbed_replay_gives_the_same_bits(demo: Demo, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    shutil.copy(frames_path(demo.data, demo.run_uid), tmp_path / "frames")
+    result = subprocess.run(
+        [*NVDAC, "replay", demo.run_uid, "--data", str(tmp_path), "--json", "-"],
+        capture_output=True,
+        text=True,
+        timeout=380,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    replayed = json.loads(result.stdout)
+    assert (replayed["version"], replayed["frames_lost"]) == (demo.numbers["version"], 0)
+    assert replayed["frames_sent"] == demo.numbers["frames_sent"]
+    assert_same_maps(demo, lambda name: read_maps(Path(replayed["maps"]) / f"{name}.h5")[0])
+
+
+def assert_same_maps(demo: Demo, other: Callable[[str], dict[str, Any]]) -> None:
+    names = sorted(path.stem for path in demo.maps.glob("*.h5"))
+    assert len(names) == demo.numbers["temperature_points"] + 2  # the opening reference, and the products
+    for name in names:
+        assert compare_planes(read_maps(demo.maps / f"{name}.h5")[0], other(name)) == "", name
+
+
+def test_the_policy_replayed_on_the_stored_decisions_gives_the_same_set_points(demo: Demo) -> None:
+    rows = replay_decisions(read_documents(documents_path(demo.data, demo.run_uid)))
+    assert len(rows) == demo.numbers["temperature_points"]
+    assert all(row.same for row in rows)
+    assert not any(row.replayed.fallback for row in rows)
+    steps = [row.replayed.step_k for row in rows[:-1]]
+    assert min(steps) < 4 < max(steps)
+
+
+def test_figures_were_drawn(demo: Demo) -> None:
+    for name in ("s-against-temperature", "s-and-resistance", "sigma-zz"):
+        assert (demo.data / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
