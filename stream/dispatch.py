@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,8 +15,6 @@ from stream.slots import SlotLedger, SweepKey
 
 BATCH = 128
 """Most descriptors in one message."""
-
-_log = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -108,21 +106,31 @@ class Dispatcher:
 
     def _send_sweep(self, sweep: SweepRecord) -> bool:
         """Send one sweep; tells whether something is left to send to someone alive."""
-        left = False
-        for holding in self._leases.holdings(sweep.key):
-            cursor = sweep.cursors.get(holding.y0)
-            owner = self._roster.workers.get(holding.owner)
-            if cursor is None or owner is None:
-                continue
-            while cursor.next < sweep.made and self._send_batch(sweep, holding, cursor, owner):
-                pass
-            left = left or cursor.next < sweep.made
-        return left
+        hungry = self._hungry(sweep)
+        per_owner = Counter(holding.owner for holding, _, _ in hungry)
+        sent = True
+        while sent:
+            # in turns: the bands of one owner share its credits, so that their maps grow together
+            sent = False
+            for holding, cursor, owner in hungry:
+                sent |= self._send_batch(sweep, holding, cursor, (owner, per_owner[holding.owner]))
+        return any(cursor.next < sweep.made for _, cursor, _ in hungry)
 
-    def _send_batch(self, sweep: SweepRecord, holding: Holding, cursor: Cursor, owner: Peer) -> bool:
+    def _hungry(self, sweep: SweepRecord) -> list[tuple[Holding, Cursor, Peer]]:
+        """Return the bands with frames to send to a living owner, those furthest behind first."""
+        found: list[tuple[Holding, Cursor, Peer]] = []
+        for holding in self._leases.holdings(sweep.key):
+            cursor, owner = sweep.cursors.get(holding.y0), self._roster.workers.get(holding.owner)
+            if cursor is not None and owner is not None and cursor.next < sweep.made:
+                found.append((holding, cursor, owner))
+        return sorted(found, key=lambda item: item[1].next)
+
+    def _send_batch(self, sweep: SweepRecord, holding: Holding, cursor: Cursor, share: tuple[Peer, int]) -> bool:
+        """Send one batch within this band's share of the owner's credits; tells whether anything was sent."""
+        owner, sharers = share
         size = (holding.y1 - holding.y0) * self._row_bytes
         room = (self._credit - owner.in_flight_bytes) // size
-        count = min(BATCH, sweep.made - cursor.next, room)
+        count = min(BATCH, sweep.made - cursor.next, max(room // sharers, min(room, 1)))
         if count <= 0:
             return False
         slots, sequences = self._slots.lookup(sweep.key, cursor.next, cursor.next + count)
