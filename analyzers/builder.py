@@ -235,7 +235,7 @@ def warm_up() -> None:
     run = RunMaps.of(start)
     frequency_mhz = np.linspace(2800.0, 3450.0, 40)
     for number, role in enumerate((SweepRole.OPENING_REFERENCE, SweepRole.WARMING)):
-        state = StatePoint(150.0, 150.0, 150.0, 97.0)
+        state = StatePoint(80.0, 80.0, 80.0, 97.0)
         fit = FitMap.empty(settings.lines, settings.doublets, 1, 1)
         run.add(SweepStart("warm-up", number, role, state, frequency_mhz, 1), fit)
     tc_of(run)

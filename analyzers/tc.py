@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.onset import TcDensity, estimate_onset, tc_density
+from analyzers.onset import OnsetSettings, TcDensity, estimate_onset, tc_density
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.status import StatusCode
 from stream.messages import SweepRole
@@ -48,10 +48,11 @@ def ladder(run: RunMaps, last_sweep: int | None = None) -> list[SweepMaps]:
 
 
 def tc_of(run: RunMaps, last_sweep: int | None = None) -> TcMaps | None:
-    """Return Tc from the final warming maps up to a sweep; None where there is none yet."""
+    """Return Tc from the final warming maps up to a sweep; None where there is none yet, or all are too warm for it."""
     points = ladder(run, last_sweep)
     judged = run.regions.judged
-    if not points or not judged.any():
+    warmest_start_k = OnsetSettings().tc_flat_k
+    if not judged.any() or not any(maps.start.state.temperature_k <= warmest_start_k for maps in points):
         return None
     ratios = [maps.ratio for maps in points if maps.ratio is not None]
     estimate = estimate_onset(

@@ -119,6 +119,17 @@ def test_products(run):
     assert np.isfinite(products.planes["sigma_zz_gpa"][changed]).all()
 
 
+def test_a_warming_that_begins_in_the_normal_state_has_no_tc():
+    run = RunMaps.of(synthetic.run_start())
+    run.add(_sweep(0, SweepRole.OPENING_REFERENCE, 150.0), _fit(150.0, 0))
+    (maps,) = run.add(_sweep(1, SweepRole.WARMING, 150.0), _fit(150.0, 1))
+    assert tc_of(run) is None
+    assert make_report(run, maps, None).valid
+    products = make_products(run)
+    assert products is not None
+    assert "tc_k" not in products.planes
+
+
 def test_a_single_sweep_has_no_products():
     run = RunMaps.of(synthetic.run_start())
     run.add(_sweep(0, SweepRole.SINGLE, 300.0), _fit(150.0, 1))
