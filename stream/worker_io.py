@@ -34,7 +34,7 @@ class WorkerIo(threading.Thread):
 
     Attributes
     ----------
-    inbox : queue.SimpleQueue
+    inbox : queue.Queue
         Messages of the frame server in order, `Welcome` where a session begins, `SessionEnded` where it ends.
     asks : deque
         Questions of the builder.
@@ -57,7 +57,8 @@ class WorkerIo(threading.Thread):
         self._answers: deque[SpectrumAnswer] = deque()
         self._ended = False
         self._rehello = threading.Event()
-        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        # not a SimpleQueue: its get() blocks for ever where a signal is handled across the end of the timeout
+        self.inbox: queue.Queue[object] = queue.Queue()
         self.asks: deque[SpectrumAsk] = deque(maxlen=MAX_ASKS)
         self.tiles = TileOutbox()
         self.stats: Json = {}
