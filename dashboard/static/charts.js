@@ -16,7 +16,7 @@ class ChartPanel extends Panel {
 }
 
 /** Draw a spectrum {frequency_mhz, signal, sigma, model} in percent over GHz. */
-function drawSpectrum(surface, arrays, guides, colour, theme, held) {
+function drawSpectrum(surface, arrays, guides, colour, theme, held, run) {
   const { context, width, height } = surface;
   const ghz = Array.from(arrays.frequency_mhz.data, (f) => f / 1000);
   const percent = (list) => Array.from(list, (v) => v * 100);
@@ -24,9 +24,14 @@ function drawSpectrum(surface, arrays, guides, colour, theme, held) {
   const found = range([signal, model], 0.1, 0.2);
   // The axis keeps still unless the data leave it or use less than half of it.
   const keep = held.ys && found[0] >= held.ys[0] && found[1] <= held.ys[1] && found[1] - found[0] > 0.5 * (held.ys[1] - held.ys[0]);
-  if (!keep) held.ys = range([found], 0.04);
+  const few = held.run === run && ghz.length < 0.5 * held.count;
+  if (held.run !== run || ghz.length > held.count) held.count = ghz.length;
+  if (!keep && !few) held.ys = range([found], 0.04);
   const box = { x: LEFT, y: 5, width: width - LEFT - RIGHT, height: height - 5 - BOTTOM };
-  const plot = new Plot(context, box, range([ghz], 0.015), held.ys, theme);
+  // A sweep fills its spectrum in from one end: the frequency axis stays that of the sweep before.
+  held.xs = range([ghz, held.run === run ? held.xs ?? [] : []], 0);
+  held.run = run;
+  const plot = new Plot(context, box, range([held.xs], 0.015), held.ys, theme);
   plot.axes({ xLabel: "Microwave frequency (GHz)", yLabel: "PL change (%)" });
   guides.forEach((f, i) => plot.vertical(f / 1000, theme.soft, { dash: [2, 3], label: i === guides.length - 1 ? "s = 1" : "" }));
   plot.dots(ghz, signal, sigma, theme.point, 1.9);
@@ -40,7 +45,7 @@ export class SpectrumPanel extends ChartPanel {
     if (!surface) return;
     const { header, arrays } = value;
     this.held ??= {};
-    drawSpectrum(surface, arrays, header.guides_mhz ?? [], this.page.theme.orange, this.page.theme, this.held);
+    drawSpectrum(surface, arrays, header.guides_mhz ?? [], this.page.theme.orange, this.page.theme, this.held, header.run_uid);
     const words = [];
     if (Number.isFinite(header.s)) words.push(`s = ${withSigma(header.s, header.sigma_s, 4)}`);
     if (Number.isFinite(header.temperature_k)) words.push(kelvin(header.temperature_k));
@@ -61,13 +66,18 @@ export class InspectPanel extends ChartPanel {
       ? `${region.x1 - region.x0} × ${region.y1 - region.y0} px at (${region.x0}, ${region.y0})` : `(${region.x0}, ${region.y0}) px`;
     const surface = fit(this.canvas);
     if (!surface) return;
+    const { context, width, height } = surface;
     if (reply.refused || !reply.arrays.frequency_mhz.data.length) {
       this.sub.textContent = `${where} · ${reply.refused ?? reply.header.status}`;
+      context.font = "12.5px system-ui, 'DejaVu Sans', sans-serif";
+      context.fillStyle = this.page.theme.faint;
+      context.textAlign = "center";
+      context.fillText(`No spectrum: ${reply.refused ?? reply.header.status}`, width / 2, height / 2);
       return;
     }
     const { values, status } = reply.header;
     this.held ??= {};
-    drawSpectrum(surface, reply.arrays, values.guides_mhz ?? [], this.page.theme.yellow, this.page.theme, this.held);
+    drawSpectrum(surface, reply.arrays, values.guides_mhz ?? [], this.page.theme.yellow, this.page.theme, this.held, reply.header.run_uid);
     const words = [where];
     if (Number.isFinite(values.s)) words.push(`s = ${withSigma(values.s, values.sigma_s, 4)}`);
     if (Number.isFinite(values.sigma_zz_gpa)) words.push(`σZZ ${withSigma(values.sigma_zz_gpa, values.sigma_sigma_zz_gpa, 2)} GPa`);
@@ -107,7 +117,7 @@ export class CurvesPanel extends ChartPanel {
 
   marks(plot, labelled) {
     const { theme } = this.page;
-    const next = this.store.header("decision").next_temperature_k;
+    const { next } = this.page.aim();
     for (const t of this.store.header("plan").planned_temperatures_k ?? []) {
       if (Math.abs(t - next) > 0.05) plot.vertical(t, theme.faint, { dash: [1.5, 4] });
     }
@@ -200,8 +210,9 @@ export class DecisionPanel extends Panel {
     const value = this.value;
     if (!value) return;
     const { header, arrays } = value;
-    const after = (this.store.header("plan").planned_temperatures_k ?? []).filter((t) => t > header.next_temperature_k + 0.05).slice(0, 3);
-    const then = make("small", "", after.length ? `then ${after.map((t) => fixed(t, 0)).join(", ")} K if unchanged` : "");
+    const { measuring, after } = this.page.aim();
+    const now = [measuring ? "is being measured" : "", after.length ? `then ${after.slice(0, 3).map((t) => fixed(t, 0)).join(", ")} K if unchanged` : ""];
+    const then = make("small", "", now.filter(Boolean).join(", "));
     this.next.replaceChildren(Number.isFinite(header.next_temperature_k) ? kelvin(header.next_temperature_k) : "complete", then);
     this.reason.textContent = header.reason ?? "";
     const words = [];

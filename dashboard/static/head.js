@@ -66,7 +66,7 @@ function story(page, plan) {
   const phase = (plan.phases ?? []).find((p) => p.state === "now")?.label;
   const sweep = store.header("sweep");
   const camera = store.header("camera");
-  const next = store.header("decision").next_temperature_k;
+  const { next, measuring, after } = page.aim();
   const parts = [];
   if (page.sweepRuns() && sweep.frames_total) {
     const sent = Math.max(sweep.frames_sent ?? 0, camera.sweep === sweep.sweep ? camera.frames_sent ?? 0 : 0);
@@ -75,6 +75,8 @@ function story(page, plan) {
     const now = store.header("device/sample_temperature").value;
     parts.push(make("b", "", phase), Number.isFinite(now) ? `: the sample is at ${kelvin(now)}` : "");
   }
-  if (Number.isFinite(next) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(next)));
+  const then = measuring ? after[0] : next;
+  const sure = measuring ? " if nothing changes" : "";
+  if (Number.isFinite(then) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(then)), sure);
   $("story").replaceChildren(...parts);
 }

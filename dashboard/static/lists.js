@@ -140,10 +140,10 @@ export class FilmPanel extends ManyPanel {
     });
     const live = store.get("map/s");
     if (live && !live.header.final) items.push(this.picture("now", live, `▸ ${kelvin(live.header.temperature_k)}`, "now"));
-    const next = store.header("decision").next_temperature_k;
+    const { next, measuring } = this.page.aim();
     const planned = plan.planned_temperatures_k ?? [];
     for (const t of planned) {
-      if (live && !live.header.final && Math.abs(t - live.header.temperature_k) < 0.3) continue;
+      if (measuring && Math.abs(t - next) < 0.05) continue;
       const isNext = Math.abs(t - next) < 0.05;
       items.push(make("div", `tile plan${isNext ? " next" : ""}`, make("b", "", kelvin(t)), isNext ? "next" : "planned"));
     }

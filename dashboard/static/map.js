@@ -20,6 +20,17 @@ export class MapPanel extends Panel {
     this.listen();
   }
 
+  /** The newest map that has something in it: a sweep that has just begun does not blank what the last one found. */
+  get value() {
+    const newest = super.value;
+    if (newest !== this.newest) {
+      this.newest = newest;
+      const other = newest?.header.run_uid !== this.shown?.header.run_uid;
+      if (!newest || other || newest.header.final || newest.arrays.value.data.some((code) => code >= FIRST)) this.shown = newest;
+    }
+    return this.shown;
+  }
+
   get field() { return this.value?.arrays.value; }
   get run() { return this.store.header("run"); }
 
@@ -138,8 +149,10 @@ export class MapPanel extends Panel {
       const plan = this.store.header("plan");
       if (header.sweep !== undefined) words.push(plan.points_planned ? `point ${Math.min((plan.points_done ?? 0) + (header.final ? 0 : 1), plan.points_planned)} of ${plan.points_planned}` : `sweep ${header.sweep}`);
       words.push(header.final ? "final" : "running average");
+      const coming = this.newest?.header;
+      if (this.newest !== this.shown && coming) words.push(`the sweep at ${kelvin(coming.temperature_k)} has no values yet`);
       const now = this.store.header("device/sample_temperature").value;
-      if (header.final && Number.isFinite(now) && Math.abs(now - header.temperature_k) > 2) words.push(`the sample is at ${kelvin(now)} now`);
+      if (this.newest === this.shown && header.final && Number.isFinite(now) && Math.abs(now - header.temperature_k) > 2) words.push(`the sample is at ${kelvin(now)} now`);
     }
     this.caption = words.join(" · ");
     this.refreshSub();
@@ -292,6 +305,9 @@ export class MapPanel extends Panel {
       c.stroke();
     }
   }
+
+  /** Stale is a builder that publishes nothing, not a sweep whose first values are yet to come. */
+  isStale(age) { return super.isStale(this.newest ? this.store.now() - this.newest.time_s : age); }
 
   tick() {
     super.tick();

@@ -14,6 +14,7 @@ const KINDS = {
 };
 const ASK_AGAIN_MS = 1000;
 const SILENT_S = 1.8;
+const AT_K = 1.5;
 
 class Page {
   constructor(description) {
@@ -65,7 +66,13 @@ class Page {
     for (const panel of this.panels) {
       if (!panel.dirty) continue;
       panel.dirty = false;
-      panel.paint();
+      try {
+        panel.paint();
+      } catch (error) {
+        // One panel that stumbles over its data must not hold the others up, nor the credit.
+        console.error(panel.view.key, error);
+        panel.sub.textContent = `cannot be drawn: ${error.message}`;
+      }
     }
     showHead(this);
     for (const panel of this.panels) panel.tick();
@@ -95,6 +102,18 @@ class Page {
     // A session that ended its run has nothing more to say.
     if (source === "session" && this.store.header("run").finished) return 0;
     return Number.isFinite(silent) && silent > SILENT_S ? silent : 0;
+  }
+
+  /**
+   * Where the plan goes: {next, measuring, after}. A decision stands until the next one, so its temperature may be the one
+   * that is being measured (the sample is a little off the stage); then the next one is not decided yet.
+   */
+  aim() {
+    const next = this.store.header("decision").next_temperature_k;
+    const here = this.sweepRuns() ? this.store.header("sweep").temperature_k : NaN;
+    const measuring = Math.abs(here - next) < AT_K;
+    const planned = this.store.header("plan").planned_temperatures_k ?? [];
+    return { next, measuring, after: Number.isFinite(next) ? planned.filter((t) => t > next + 0.05) : planned };
   }
 
   sweepRuns() {

@@ -45,6 +45,7 @@ export class Panel {
   tick() {
     const age = this.ageNow();
     if (age === undefined) {
+      if (this.root.dataset.state !== "waiting") this.sub.textContent = "";
       this.root.dataset.state = "waiting";
       this.age.textContent = "";
       return;

@@ -17,7 +17,7 @@ OK, NOT_MEASURED, LOW_SNR, EXCLUDED = 0, 1, 2, 3
 STATUS_NAMES = ["OK", "NOT_YET_MEASURED", "LOW_SNR", "OCCLUDED"]
 LADDER_K = (20.0, 28.0, 36.0, 44.0, 52.0, 60.0, 66.0, 70.0, 74.0, 78.0, 82.0, 90.0, 110.0, 150.0)
 REASON = (
-    "Small step of 4 K: 38 % of the superconducting pixels are expected to lose diamagnetism between 70 and 78 K, "
+    "Small step of 4 K: 38 % of the superconducting pixels are expected to lose diamagnetism between 66 and 70 K, "
     "and their Tc is still uncertain by 3.1 K."
 )
 Publication = tuple[str, str, dict, dict]
@@ -220,7 +220,8 @@ class Experiment:
         yield self.events("monitor", (20, "MINOR", "Ruby reading is 14 min old"))
 
     def session(self) -> Iterator[Publication]:
-        following = LADDER_K[self.points_done + 1]
+        # As in a real run: the decision stands while its temperature is measured, the sample a little above the stage.
+        decided = LADDER_K[self.points_done]
         states = (("reference", "Reference 150 K", "done"), ("zfc", "Zero-field cool", "done"),
                   ("field", "H = 97 G on", "done"), ("warming", "Field warming", "now"),
                   ("done", "Done", "next"))  # fmt: skip
@@ -229,10 +230,10 @@ class Experiment:
             "history": "ZFC_FW", "points_done": self.points_done, "points_planned": len(LADDER_K),
             "seconds_left": 96.0, "planned_temperatures_k": list(LADDER_K[self.points_done :]), "run_uid": self.run_uid,
         }, {}  # fmt: skip
-        candidates = np.arange(self.temperature_k + 1, 150.0, 1.0)
-        gain = 0.9 * np.exp(-(((candidates - following) / 6) ** 2)) + 0.12 * np.exp(-(((candidates - 95) / 40) ** 2))
+        candidates = np.arange(decided - 3.0, min(decided + 60.0, 150.0), 1.0)
+        gain = 0.9 * np.exp(-(((candidates - decided) / 6) ** 2)) + 0.12 * np.exp(-(((candidates - 95) / 40) ** 2))
         yield "session", "decision", {
-            "next_temperature_k": following, "reason": REASON, "step_k": following - self.temperature_k, "n": 7,
+            "next_temperature_k": decided, "reason": REASON, "step_k": decided - LADDER_K[self.points_done - 1], "n": self.points_done,
             "fallback": False, "gain": 0.9,
         }, {"candidate_temperature_k": candidates, "gain": gain}  # fmt: skip
         measured = np.arange(20.0, self.temperature_k + 0.1, 2.0)
@@ -240,4 +241,4 @@ class Experiment:
         yield "session", "transport", {}, {"temperature_k": measured, "resistance_ohm": resistance}
         yield self.events("session", (140, "NO_ALARM", "Zero-field cooled to 20 K"),
                           (131, "NO_ALARM", "H = 97.0 G on at 20.0 K"),
-                          (8, "NO_ALARM", f"Next: {following:g} K, small step"))  # fmt: skip
+                          (8, "NO_ALARM", f"Next: {decided:g} K, small step"))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 from browser import complaints, wait_for
 from selenium.webdriver import ActionChains, Keys
@@ -169,17 +170,40 @@ def test_an_instrument_that_is_gone_is_shown_as_gone(driver, served):
 
 def test_decision_phases_progress_and_events_are_told(driver, served):
     open_page(driver, served)
-    wait_for(driver, "document.querySelector('.next-value')?.textContent.startsWith('74 K')")
+    wait_for(
+        driver,
+        "document.querySelector('.next-value')?.textContent === '70 Kis being measured, then 74, 78, 82 K if unchanged'",
+    )
     assert "expected to lose diamagnetism" in text(driver, ".reason")
     states = driver.execute_script("return [...document.querySelectorAll('#phases li')].map((li) => li.dataset.state)")
     assert states == ["done", "done", "done", "now", "next"]
     assert text(driver, "#points") == "7 of 14 temperatures"
     assert text(driver, "#left") == "≈ 2 min left"
-    assert "frame 312 of 480" in text(driver, "#story")
+    assert text(driver, "#story") == "Measuring at 70 K, 97 G: frame 312 of 480 · then 74 K if nothing changes"
     assert "▲" in text(driver, ".events ol")
     tiles = driver.execute_script("return [...document.querySelectorAll('.tile')].map((t) => t.className)")
     assert tiles.count("tile ") == 7
-    assert sum("next" in name for name in tiles) == 1
+    assert tiles.count("tile now") == 1
+    assert tiles.count("tile plan") == 6
+    served.experiment.final = True
+    served.experiment.frames_sent = served.experiment.frames_total
+    served.publish("map/s", "sweep", "camera")
+    source, channel, header, arrays = next(p for p in served.experiment.session() if p[1] == "decision")
+    served.subscriber.publish(source, channel, header | {"next_temperature_k": 74.0}, arrays)
+    wait_for(driver, "document.querySelectorAll('.tile.next').length === 1")
+    wait_for(driver, "document.querySelector('#story').textContent.endsWith('· then 74 K')")
+
+
+def test_a_sweep_that_has_just_begun_does_not_blank_what_the_last_one_found(driver, served):
+    open_page(driver, served)
+    before = driver.execute_script(f"return {PIXELS % 's'}")
+    for source, channel, header, arrays in served.experiment.builder():
+        if channel == "map/s":
+            nothing = {"value": np.full_like(arrays["value"], np.nan), "status": np.ones_like(arrays["status"])}
+            served.subscriber.publish(source, channel, header | {"sweep": 9, "temperature_k": 74.1}, nothing)
+    wait_for(driver, "document.querySelector('[data-key=s] .sub').textContent.includes('74.1 K has no values yet')")
+    assert driver.execute_script(f"return {PIXELS % 's'}") == before
+    assert "T 70.0 K" in text(driver, "[data-key=s] .sub")
 
 
 def test_nothing_leaves_the_host(driver, served):
