@@ -80,6 +80,10 @@ def run_in_thread(status: ProgressStatus, work: Callable[[ProgressStatus], objec
     return status
 
 
+ASK_AFTER_S = 1.0
+"""Interval at which a waiting watch reads its signals itself, s."""
+
+
 class Watch:
     """The latest values of some signals, and waiting for what they should become.
 
@@ -124,10 +128,15 @@ class Watch:
     ) -> bool:
         """Wait until `ready(values)`; False where the time ran out or the wait was cancelled.
 
-        `ready` and `on_change` are called at each update, from the waiting thread.
+        `ready` and `on_change` are called at each update, from the waiting thread. Where no update comes for a while the
+        instrument is asked: a monitor that was lost must not hold a plan for ever.
         """
         end = time.monotonic() + timeout_s
+        ask = time.monotonic() + ASK_AFTER_S
         while True:
+            if time.monotonic() >= ask:
+                self.refresh()
+                ask = time.monotonic() + ASK_AFTER_S
             with self._changed:
                 values = dict(self.values)
             if on_change is not None:
