@@ -16,7 +16,7 @@ from analyzers.maps import FieldRatioMap, field_ratio
 from analyzers.regions import Regions, regions_of
 from analyzers.settings import AnalysisSettings
 from analyzers.status import names as status_names
-from analyzers.stress import StressMap, StressSettings, stress_map
+from analyzers.stress import StressMap, StressSettings, sigma_zz_from_111_shift, stress_map
 from analyzers.sweep_files import sweep_to_json
 from analyzers.version import constant_set, result_version
 from stream.messages import Json, RunStart, SweepRole, SweepStart
@@ -35,6 +35,7 @@ MAP_UNITS: dict[str, str] = {
     "in_plane_gpa": "GPa",
     "half_tilt_residual_mhz": "MHz",
     "sigma_zz_status": "code",
+    "sigma_zz_carried_gpa": "GPa",
 }
 """Unit of each plane of a sweep's maps."""
 
@@ -49,6 +50,8 @@ MAP_DESCRIPTIONS: dict[str, str] = {
     "in_plane_gpa": "mean in-plane stress (y, x)",
     "half_tilt_residual_mhz": "measured minus modelled half splitting of the tilted groups (y, x)",
     "sigma_zz_status": "why a pixel has no sigma_zz_gpa (y, x)",
+    "sigma_zz_carried_gpa": "the reference's sigma_zz_gpa moved by the [111] centre since, "
+    "assuming that each pixel keeps its ratio of in-plane to normal stress (y, x)",
 }
 """One sentence on each plane of a sweep's maps."""
 
@@ -71,6 +74,8 @@ class SweepMaps:
     """sigma_ZZ; None where it cannot be had, `stress_reason` says why."""
     stress_reason: str
     """Why there is no sigma_ZZ; empty where there is."""
+    carried_gpa: NDArray[np.float32] | None = None
+    """(y, x) the reference's sigma_ZZ moved by the [111] centre since; None without a reference that has one."""
 
     def planes(self) -> dict[str, NDArray[np.generic]]:
         """Return every plane by name; units in `MAP_UNITS`, meanings in `MAP_DESCRIPTIONS`."""
@@ -80,6 +85,8 @@ class SweepMaps:
             planes["sigma_s_reference"] = self.ratio.sigma_s_reference
         if self.stress is not None:
             planes |= _stress_planes(self.stress)
+        if self.carried_gpa is not None:
+            planes["sigma_zz_carried_gpa"] = self.carried_gpa
         return planes
 
 
@@ -170,7 +177,8 @@ class RunMaps:
             ratio = field_ratio(fit.doublet(0), reference.fit.doublet(0), self.regions)
         stress, no_stress = self._stress(sweep, fit)
         number = reference.start.sweep if reference is not None and not reason else -1
-        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress)
+        carried = self._carried(sweep, fit, reference) if reference is not None and not reason else None
+        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, carried)
 
     def _stress(self, sweep: SweepStart, fit: FitMap) -> tuple[StressMap | None, str]:
         """Return sigma_ZZ, or why there is none."""
@@ -181,6 +189,19 @@ class RunMaps:
             return stress_map(fit.doublet(0), fit.doublet(1), sweep.state.temperature_k, chosen, self.regions.ruby), ""
         except ValueError as error:  # a temperature outside the range of D(T)
             return None, str(error)
+
+    def _carried(self, sweep: SweepStart, fit: FitMap, reference: SweepMaps) -> NDArray[np.float32] | None:
+        """Return the reference's sigma_ZZ moved by what the [111] centre has moved since, or None."""
+        if reference.stress is None:
+            return None
+        chosen = StressSettings.of(self.settings)
+        now, then = fit.doublet(0).centre_mhz, reference.fit.doublet(0).centre_mhz
+        temperatures = sweep.state.temperature_k, reference.start.state.temperature_k
+        try:
+            carried = sigma_zz_from_111_shift(now, temperatures[0], reference.stress, then, temperatures[1], chosen)
+        except ValueError:  # a temperature outside the range of D(T): `stress_reason` says so
+            return None
+        return np.where(self.regions.ruby, np.nan, carried).astype(np.float32)
 
     def _no_ratio(self, sweep: SweepStart, reference: SweepMaps | None) -> str:
         """Return why a sweep has no s, or an empty text."""

@@ -149,6 +149,18 @@ def test_every_plane_is_documented_and_sigma_zz_is_there():
     assert np.isfinite(planes["sigma_zz_gpa"][run.regions.judged]).all()
 
 
+def test_stress_is_carried_from_the_reference_where_the_tilted_lines_vanish():
+    warm, cold = _fit(seed=1), _fit(seed=2)
+    cold.doublet_status[1, 20, 20] = StatusCode.MISSING_LINE
+    run = _maps((_sweep(0, SweepRole.OPENING_REFERENCE, 150.0), warm), (_sweep(1, temperature_k=150.0), cold))
+    planes = run.finals[1].planes()
+    assert np.isnan(planes["sigma_zz_gpa"][20, 20])
+    assert planes["sigma_zz_carried_gpa"][20, 20] == pytest.approx(
+        run.finals[0].planes()["sigma_zz_gpa"][20, 20], abs=0.1
+    )
+    assert "sigma_zz_carried_gpa" not in run.finals[0].planes()
+
+
 def test_one_doublet_has_no_stress_and_says_so():
     run = RunMaps.of(_run(analysis={"lines": 2, "doublets": [[0, 1]]}))
     fit = FitMap.empty(2, ((0, 1),), *SHAPE)
