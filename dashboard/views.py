@@ -81,7 +81,7 @@ VIEWS: tuple[View, ...] = (
         stale_when="never", reads=("transport", "plan", "decision", "sweep", "map/tc", "device/"), weight=1.4,
     ),
     View(
-        "decision", "decision", "Next temperature", "decision", "side", "the plan's first decision",
+        "decision", "decision", "Adaptive decision", "decision", "side", "the plan's first decision",
         stale_when="never", reads=("plan",), weight=1.25,
     ),
     View(

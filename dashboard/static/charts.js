@@ -117,12 +117,13 @@ export class CurvesPanel extends ChartPanel {
 
   marks(plot, labelled) {
     const { theme } = this.page;
-    const { next } = this.page.aim();
+    const { next: decided, measuring, after } = this.page.aim();
+    const next = measuring ? after[0] : decided;
     for (const t of this.store.header("plan").planned_temperatures_k ?? []) {
       if (Math.abs(t - next) > 0.05) plot.vertical(t, theme.faint, { dash: [1.5, 4] });
     }
     const now = this.store.header("device/sample_temperature").value ?? this.store.header("sweep").temperature_k;
-    plot.vertical(next, theme.orange, { dash: [5, 3], width: 1.4, label: labelled ? `next ${kelvin(next)}` : "", row: 1 });
+    plot.vertical(next, theme.orange, { dash: [5, 3], width: 1.4, label: labelled ? `${measuring ? "then" : "next"} ${kelvin(next)}` : "", row: 1 });
     plot.vertical(now, theme.blue, { width: 1.4, label: labelled ? "now" : "", side: -1 });
   }
 
@@ -236,6 +237,6 @@ export class DecisionPanel extends Panel {
     plot.axes({ xLabel: "Temperature (K)", yLabel: box.height > 60 ? "expected gain" : "" });
     plot.fill(t, gain, 0, `color-mix(in srgb, ${theme.orange} 22%, transparent)`);
     plot.path(t, gain, theme.orange, 1.7);
-    plot.vertical(header.next_temperature_k, theme.orange, { dash: [5, 3], width: 1.4, label: `next ${kelvin(header.next_temperature_k)}` });
+    plot.vertical(header.next_temperature_k, theme.orange, { dash: [5, 3], width: 1.4, label: kelvin(header.next_temperature_k) });
   }
 }

@@ -147,12 +147,12 @@ export class MapPanel extends Panel {
       const sweep = this.store.header("sweep");
       if (Number.isFinite(sweep.field_gauss)) words.push(`H ${fixed(sweep.field_gauss, 0)} G`);
       const plan = this.store.header("plan");
-      if (header.sweep !== undefined) words.push(plan.points_planned ? `point ${Math.min((plan.points_done ?? 0) + (header.final ? 0 : 1), plan.points_planned)} of ${plan.points_planned}` : `sweep ${header.sweep}`);
+      const coming = this.newest !== this.shown && this.newest?.header;
+      if (coming) words.push(`the sweep at ${kelvin(coming.temperature_k)} has no values yet`);
+      else if (header.sweep !== undefined) words.push(plan.points_planned ? `point ${Math.min((plan.points_done ?? 0) + (header.final ? 0 : 1), plan.points_planned)} of ${plan.points_planned}` : `sweep ${header.sweep}`);
       words.push(header.final ? "final" : "running average");
-      const coming = this.newest?.header;
-      if (this.newest !== this.shown && coming) words.push(`the sweep at ${kelvin(coming.temperature_k)} has no values yet`);
       const now = this.store.header("device/sample_temperature").value;
-      if (this.newest === this.shown && header.final && Number.isFinite(now) && Math.abs(now - header.temperature_k) > 2) words.push(`the sample is at ${kelvin(now)} now`);
+      if (!coming && header.final && Number.isFinite(now) && Math.abs(now - header.temperature_k) > 2) words.push(`the sample is at ${kelvin(now)} now`);
     }
     this.caption = words.join(" · ");
     this.refreshSub();

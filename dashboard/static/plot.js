@@ -183,6 +183,7 @@ export function line(context, x0, y0, x1, y1) {
 
 /** A five-pointed star with a white rim: a marked point. */
 export function star(context, x, y, radius, colour) {
+  context.save();
   context.beginPath();
   for (let i = 0; i < 10; i++) {
     const r = i % 2 ? radius * 0.45 : radius;
@@ -201,4 +202,5 @@ export function star(context, x, y, radius, colour) {
   context.stroke();
   context.fillStyle = colour;
   context.fill();
+  context.restore();
 }

@@ -233,7 +233,8 @@ class Experiment:
         candidates = np.arange(decided - 3.0, min(decided + 60.0, 150.0), 1.0)
         gain = 0.9 * np.exp(-(((candidates - decided) / 6) ** 2)) + 0.12 * np.exp(-(((candidates - 95) / 40) ** 2))
         yield "session", "decision", {
-            "next_temperature_k": decided, "reason": REASON, "step_k": decided - LADDER_K[self.points_done - 1], "n": self.points_done,
+            "next_temperature_k": decided, "reason": REASON, "n": self.points_done,
+            "step_k": decided - LADDER_K[self.points_done - 1],
             "fallback": False, "gain": 0.9,
         }, {"candidate_temperature_k": candidates, "gain": gain}  # fmt: skip
         measured = np.arange(20.0, self.temperature_k + 0.1, 2.0)

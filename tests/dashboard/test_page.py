@@ -9,6 +9,7 @@ import pytest
 from browser import complaints, wait_for
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 FRESH = "document.querySelector('[data-key=s]')?.dataset.state === 'fresh'"
 PIXELS = """(() => { const c = document.querySelector('[data-key=%s] canvas.base');
@@ -29,6 +30,19 @@ def open_page(driver, served, *channels):
     wait_for(driver, FRESH)
 
 
+def settled(driver):
+    """Wait until the layout no longer moves (legend and first spectrum are there); return a sum over the map."""
+    wait_for(driver, "document.querySelector('[data-key=inspect]').dataset.state === 'fresh'")
+    last = [None, None]
+
+    def same(_):
+        last[:] = [last[1], driver.execute_script(f"return {PIXELS % 's'}")]
+        return last[0] == last[1]
+
+    WebDriverWait(driver, 10, poll_frequency=0.2).until(same)
+    return last[1]
+
+
 def map_canvas(driver):
     return driver.find_element(By.CSS_SELECTOR, "[data-key=s] .overlay")
 
@@ -47,7 +61,7 @@ def test_before_anything_comes_each_panel_says_what_it_waits_for(driver, served)
 
 def test_the_map_changes_while_a_sweep_runs(driver, served):
     open_page(driver, served)
-    before = driver.execute_script(f"return {PIXELS % 's'}")
+    before = settled(driver)
     served.experiment.frames_sent += 60
     served.experiment.seed += 1
     served.publish("map/", "sweep")
@@ -170,10 +184,8 @@ def test_an_instrument_that_is_gone_is_shown_as_gone(driver, served):
 
 def test_decision_phases_progress_and_events_are_told(driver, served):
     open_page(driver, served)
-    wait_for(
-        driver,
-        "document.querySelector('.next-value')?.textContent === '70 Kis being measured, then 74, 78, 82 K if unchanged'",
-    )
+    told = "70 Kis being measured, then 74, 78, 82 K if unchanged"
+    wait_for(driver, f"document.querySelector('.next-value')?.textContent === '{told}'")
     assert "expected to lose diamagnetism" in text(driver, ".reason")
     states = driver.execute_script("return [...document.querySelectorAll('#phases li')].map((li) => li.dataset.state)")
     assert states == ["done", "done", "done", "now", "next"]
@@ -196,7 +208,7 @@ def test_decision_phases_progress_and_events_are_told(driver, served):
 
 def test_a_sweep_that_has_just_begun_does_not_blank_what_the_last_one_found(driver, served):
     open_page(driver, served)
-    before = driver.execute_script(f"return {PIXELS % 's'}")
+    before = settled(driver)
     for source, channel, header, arrays in served.experiment.builder():
         if channel == "map/s":
             nothing = {"value": np.full_like(arrays["value"], np.nan), "status": np.ones_like(arrays["status"])}
@@ -223,7 +235,7 @@ def test_nothing_leaves_the_host(driver, served):
 def test_a_second_viewer_sees_the_same(driver, served):
     open_page(driver, served)
     first = driver.current_window_handle
-    before = driver.execute_script(f"return {PIXELS % 's'}")
+    before = settled(driver)
     driver.switch_to.new_window("window")
     try:
         size = {"width": 1920, "height": 1080, "deviceScaleFactor": 1, "mobile": False}
