@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analyzers.kernels.block import fit_blocks
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
+from analyzers.kernels.judge import NEAR
 from analyzers.kernels.matched import WIDTH_FACTORS, make_bank
 from analyzers.kernels.programs import CHUNK, tag
 from analyzers.kernels.robust import fit_pixels, gather
@@ -208,6 +209,7 @@ def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
         np.array([plan.limits[3] / freedom], np.float32),
         np.array([_EXCLUSION * plan.limits[4], 1.0], np.float32),
         np.array([_EXCLUSION * plan.limits[4], 0.0], np.float32),
+        np.array([NEAR * plan.limits[4], 0.0], np.float32),
     )
     return plan.banks["tables"], plan.banks["fast"]
 

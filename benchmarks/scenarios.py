@@ -35,6 +35,8 @@ class Scene:
     """Common guess an engine is given."""
     fwhm_start_mhz: float = 10.0
     """Common guess of the width."""
+    ambiguity_mhz: float = 0.0
+    """Error that the data themselves leave open: one step where the list slipped by one."""
     passes: NDArray[np.int64] = field(default_factory=lambda: np.ones(101, np.int64))
     """(f,) 0 where a frame was lost."""
 
@@ -145,7 +147,7 @@ def _slip(n: int, seed: int) -> Scene:
     scene = reference(n, 10.0, seed, "frequency_slip")
     signal = scene.signal.copy()
     signal[51:] = scene.signal[50:-1]
-    return replace(scene, signal=signal)
+    return replace(scene, signal=signal, ambiguity_mhz=1.0)
 
 
 def all_scenes(n: int = 2000, seed: int = 0) -> list[Scene]:
@@ -182,6 +184,6 @@ def score(scene: Scene, centre: Floats, sigma: Floats, ok: NDArray[np.bool_]) ->
     share of pixels wrong and unflagged, share correctly resolved. Wrong: called good, and a centre off by more than 5 sigma and
     0.15 of the width, or a line where there is none.
     """
-    limit = np.maximum(5 * sigma, 0.15 * scene.fwhm_mhz)
+    limit = np.maximum(5 * sigma, 0.15 * scene.fwhm_mhz) + scene.ambiguity_mhz
     right = (np.abs(centre - scene.centre_mhz) <= limit).all(axis=0)
     return float((ok & ~right).mean()), float((ok & right).mean())

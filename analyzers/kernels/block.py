@@ -128,6 +128,20 @@ def warm_start(warm, first, pixels, middle, trial, level):
 
 
 @njit(**OPTIONS)
+def mask_lines(theta, variance, lines, level, taken):
+    """Mark the centres of all lines but the weakest: what the fit leaves beside them is their shape, not another line."""
+    held = variance.shape[0] - lines
+    for j in range(WIDTH):
+        weakest = 0
+        for k in range(1, lines):
+            here, there = theta[level + 3 * k, j], theta[level + 3 * weakest, j]
+            if here * here * variance[held + weakest, j] < there * there * variance[held + k, j]:
+                weakest = k
+        for k in range(lines):
+            taken[k, j] = FAR if k == weakest else theta[level + 3 * k + 1, j]
+
+
+@njit(**OPTIONS)
 def iterate(signal, grid, offsets, baseline, limits, trial, theta, trial_sums, sums, state, scratch, tags):
     """Run Levenberg-Marquardt passes until all sixteen are done or PASSES are over."""
     lines_tag, level_tag, parts_tag, shape_tag = tags
@@ -192,7 +206,8 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     flat, stride, order, pixels
         As in `load_block`.
     tables
-        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, rules of `strongest`: dips only, any), float32.
+        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, rules of `strongest`: dips only, any, away
+        from lines), float32.
     noise
         (offset, shot, read, saturation, passes per unit weight).
     limits
@@ -212,7 +227,7 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     -------
     how many stragglers there are.
     """
-    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, dips, anything = tables
+    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, dips, anything, beside = tables
     lines_tag, level_tag, _, _ = tags
     lines, level = len(lines_tag), len(level_tag)
     p = level + 3 * lines
@@ -273,8 +288,8 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
             if check:
                 residuals(signal, grid, padded, offsets, theta, rest, lines_tag, level_tag, tags[2], tags[3])
                 correlate_block(bank[0], corr.shape[0], padded, rest, corr)
-                taken[:] = FAR
-                strongest(corr, bank[2], bank[1], corr.shape[0], taken, anything, choice, lines_tag)
+                mask_lines(theta, variance, lines, level, taken)
+                strongest(corr, bank[2], bank[1], corr.shape[0], taken, beside, choice, lines_tag)
             left = False
             for j in range(WIDTH):
                 if not open_lanes[j]:

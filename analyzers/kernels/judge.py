@@ -18,6 +18,8 @@ from analyzers.kernels.shapes import OPTIONS
 
 NEAR = 1.2
 """Lines closer than this many mean widths must prove that they are two."""
+MERGED = 0.5
+"""Lines closer than this are never two: the shape of a real line, never exactly the model, would pass for a pair."""
 PROOF = 0.64
 """The proof: chi2 worse with one line less by this share of the squared significance."""
 
@@ -94,7 +96,7 @@ def judge_line(theta, sigma, strength, lines, level, k, limits):
         return OUT_OF_WINDOW
     if sigma[at + 1] > (0.15 if near else 0.25) * width or sigma[at + 2] > 0.75 * width:
         return weak
-    if near and not alike(theta, level, neighbour, k):
+    if near and (distance < MERGED or not alike(theta, level, neighbour, k)):
         return OVERLAP
     return OK
 

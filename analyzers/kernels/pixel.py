@@ -6,11 +6,14 @@ import numpy as np
 from numba import njit
 
 from analyzers.kernels.codes import OK
-from analyzers.kernels.judge import judge_line, order_by_centre
+from analyzers.kernels.judge import NEAR, judge_line, nearest, order_by_centre
 from analyzers.kernels.levmar import cholesky, covariance, minimise, normal_equations
 from analyzers.kernels.matched import correlate
 from analyzers.kernels.shapes import OPTIONS, line
 
+OVERLAPPING = 1e9
+INVALID = 1e12
+"""Added to the score of a fit with overlapping lines, and of one with a line that is not valid."""
 PASSES = 40
 """Most Levenberg-Marquardt passes of one start."""
 
@@ -119,19 +122,56 @@ def width_penalty(theta, lines, level, guess):
 
 
 @njit(**OPTIONS)
-def try_start(spectrum, centres, widths, lines, model, bounds, limits, work, trial, best, state):
-    """Fit from the given centres and widths; keep the result in `best` where it is better.
+def judge_all(theta, sigma, strength, lines, level, limits, codes):
+    """Write the status code of every line; return how many are not OK, the weakest line and its strength."""
+    bad = 0
+    weakest = 0
+    least = np.inf
+    for k in range(lines):
+        codes[k] = judge_line(theta, sigma, strength, lines, level, k, limits)
+        if codes[k] != OK:
+            bad += 1
+        if not strength[k] >= least:
+            least = strength[k] if np.isfinite(strength[k]) else 0.0
+            weakest = k
+    return bad, weakest, least
+
+
+@njit(**OPTIONS)
+def rank(spectrum, theta, lines, model, limits, scratch, chi2):
+    """Return the score by which starts compete: lower is better.
+
+    Spectra with every line valid and apart come first, then those with overlapping lines, then all others: a real line is never
+    exactly the model, and a second line beside it would always lower chi2. Within a class chi2 counts, and believable widths:
+    at low SNR the lowest chi2 alone is often a narrow spike of noise.
+    """
+    work, _, sigma, cov, codes, _, _, _, strength = scratch
+    level = model[3]
+    reduced = sigmas(spectrum, theta, lines, model, work, sigma, cov, strength)
+    bad, _, _ = judge_all(theta, sigma, strength, lines, level, limits, codes)
+    score = chi2 + max(1.0, reduced) * width_penalty(theta, lines, level, limits[4])
+    if bad > 0:
+        return score + INVALID
+    for k in range(lines):
+        if nearest(theta, lines, level, k)[1] < NEAR:
+            return score + OVERLAPPING
+    return score
+
+
+@njit(**OPTIONS)
+def try_start(spectrum, centres, widths, lines, model, bounds, limits, scratch, best, state):
+    """Fit from the given centres and widths; keep the result in `best` where it ranks better.
 
     Parameters
     ----------
     state
-        (3,) score, chi2, converged (1.0 or 0.0) of the best so far; updated. The score is chi2 plus the widths' penalty:
-        at low SNR the lowest chi2 alone is often a narrow spike of noise.
+        (3,) score (see `rank`), chi2, converged (1.0 or 0.0) of the best so far; updated.
 
     Returns
     -------
     whether the new result was taken.
     """
+    work, trial = scratch[0], scratch[1]
     level = model[3]
     p = level + 3 * lines
     for k in range(lines):
@@ -141,8 +181,9 @@ def try_start(spectrum, centres, widths, lines, model, bounds, limits, work, tri
     chi2, converged = minimise(spectrum, trial, lines, model, bounds, limits[3], PASSES, work)
     if not np.isfinite(chi2):
         return False
-    scale = max(1.0, chi2 / max(1, spectrum.shape[1] - p))
-    score = chi2 + scale * width_penalty(trial, lines, level, limits[4])
+    score = rank(spectrum, trial, lines, model, limits, scratch, chi2)
+    if not converged:
+        score += INVALID
     if not score < state[0]:
         return False
     best[:p] = trial[:p]
@@ -170,19 +211,3 @@ def sort_found(found, count):
             for r in range(3):
                 found[r, j], found[r, j - 1] = found[r, j - 1], found[r, j]
             j -= 1
-
-
-@njit(**OPTIONS)
-def judge_all(theta, sigma, strength, lines, level, limits, codes):
-    """Write the status code of every line; return how many are not OK, the weakest line and its strength."""
-    bad = 0
-    weakest = 0
-    least = np.inf
-    for k in range(lines):
-        codes[k] = judge_line(theta, sigma, strength, lines, level, k, limits)
-        if codes[k] != OK:
-            bad += 1
-        if not strength[k] >= least:
-            least = strength[k] if np.isfinite(strength[k]) else 0.0
-            weakest = k
-    return bad, weakest, least

@@ -475,9 +475,7 @@ def strongest(typing, corr, score, centres, templates, taken, rule, out, lines_t
     """
     lines = len(lines_tag)
 
-    def body(
-        code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, rule: Any, out: Any
-    ) -> None:
+    def body(code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, rule: Any, out: Any) -> None:
         used = [code.load(taken, k) for k in range(lines)]
         reach, side = code.scalar(rule, 0), code.scalar(rule, 1)
 

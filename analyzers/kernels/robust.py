@@ -10,7 +10,9 @@ from analyzers.kernels.judge import NEAR, PROOF, assign_slots, judge_doublets, n
 from analyzers.kernels.levmar import minimise
 from analyzers.kernels.matched import correlate, exclude_near, peel
 from analyzers.kernels.pixel import (
+    OVERLAPPING,
     PASSES,
+    best_levels,
     judge_all,
     residual_correlation,
     same_basin,
@@ -22,11 +24,20 @@ from analyzers.kernels.shapes import OPTIONS
 
 
 @njit(**OPTIONS)
-def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr):
-    """Return (index of the template, chi2 it would take off) of the strongest feature the model leaves; index -1: none."""
+def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr, weakest, found):
+    """Return (index of the template, chi2 it would take off) of the strongest feature the model leaves; index -1: none.
+
+    What lies beside a fitted line (but for the weakest) is that line's shape, not another line.
+    """
+    level = model[3]
     residual_correlation(spectrum, theta, lines, model, places, bank[0], padded, corr)
-    none = np.empty((2, 0))
-    j = exclude_near(corr, bank[1], none, bank[3], False)
+    kept = 0
+    for k in range(lines):
+        if k != weakest:
+            found[0, kept] = theta[level + 3 * k + 1]
+            found[1, kept] = NEAR * theta[level + 3 * k + 2]
+            kept += 1
+    j = exclude_near(corr, bank[1], found[:2, :kept], bank[3], False)
     if j < 0:
         return -1, 0.0
     return j, corr[j] * corr[j] * bank[3][j] * spectrum[3].sum() / bank[5]
@@ -40,7 +51,7 @@ def replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratc
     for _ in range(2):
         reduced = sigmas(spectrum, best, lines, model, work, sigma, cov, strength)
         _, weakest, least = judge_all(best, sigma, strength, lines, level, limits, codes)
-        j, drop = strongest_residual(spectrum, best, lines, model, bank, places, padded, corr)
+        j, drop = strongest_residual(spectrum, best, lines, model, bank, places, padded, corr, weakest, found)
         if j < 0 or not drop > max(least * least * max(1.0, reduced), limits[2] * limits[2]):
             break
         for k in range(lines):
@@ -48,8 +59,41 @@ def replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratc
             found[2, k] = best[level + 3 * k + 2]
         found[1, weakest] = bank[1][j]
         found[2, weakest] = bank[2][j]
-        if not try_start(spectrum, found[1], found[2], lines, model, bounds, limits, work, trial, best, state):
+        if not try_start(spectrum, found[1], found[2], lines, model, bounds, limits, scratch, best, state):
             break
+
+
+@njit(**OPTIONS)
+def grow(spectrum, places, lines, model, bounds, limits, bank, scratch):
+    """Find lines one by one: fit those found so far, take the strongest feature away from them as the next.
+
+    Slower than peeling templates, but what is left then holds no trace of a line whose width no template has.
+
+    Returns
+    -------
+    lines found; centres and widths in `found`.
+    """
+    work, trial, _, _, _, padded, corr, found, _ = scratch
+    level = model[3]
+    trial[:level] = 0.0
+    taken = np.empty((2, lines))
+    for k in range(lines):
+        residual_correlation(spectrum, trial, k, model, places, bank[0], padded, corr)
+        for j in range(k):
+            taken[0, j] = trial[level + 3 * j + 1]
+            taken[1, j] = NEAR * trial[level + 3 * j + 2]
+        j = exclude_near(corr, bank[1], taken[:, :k], bank[3], False)
+        if j < 0:
+            return k
+        trial[level + 3 * k + 1] = bank[1][j]
+        trial[level + 3 * k + 2] = bank[2][j]
+        best_levels(spectrum, trial, k + 1, model, work)
+        if k < lines - 1:
+            minimise(spectrum, trial, k + 1, model, bounds, limits[3], PASSES, work)
+        for j in range(k + 1):
+            found[1, j] = trial[level + 3 * j + 1]
+            found[2, j] = trial[level + 3 * j + 2]
+    return lines
 
 
 @njit(**OPTIONS)
@@ -63,18 +107,17 @@ def search(spectrum, places, padded_signal, start, lines, model, bounds, limits,
     state[0], state[1], state[2] = np.inf, np.inf, 0.0
     order = np.empty(lines, np.int64)
     if start.shape[1] == lines:
-        try_start(spectrum, start[0], start[1], lines, model, bounds, limits, work, trial, best, state)
-    for attempt in range(4):
-        settled = np.isfinite(state[1]) and state[2] == 1.0
-        if attempt > 0 and settled:
-            sigmas(spectrum, best, lines, model, work, sigma, cov, strength)
-            bad, _, _ = judge_all(best, sigma, strength, lines, level, limits, codes)
-            if bad == 0 and (attempt > 1 or only_dips(best, lines, level)):
-                break
-        if attempt == 3 and lines < 2:
+        try_start(spectrum, start[0], start[1], lines, model, bounds, limits, scratch, best, state)
+    for attempt in range(5):
+        settled = state[0] < OVERLAPPING
+        if settled and (attempt > 1 or (attempt == 1 and only_dips(best, lines, level))):
+            break
+        if attempt == 4 and lines < 2:
             break
         correlate(bank[0], padded_signal, corr)
-        if attempt < 3:
+        if attempt == 2:
+            count = grow(spectrum, places, lines, model, bounds, limits, bank, scratch)
+        elif attempt < 4:
             distance = 1.0 if attempt < 2 else 0.35
             count = peel(corr, bank[1], bank[2], bank[3], bank[4], distance, attempt == 0, found[:, :lines])
         else:
@@ -91,7 +134,7 @@ def search(spectrum, places, padded_signal, start, lines, model, bounds, limits,
         sort_found(found, lines)
         if attempt < 2 and settled and same_basin(best, lines, level, found[1], order):
             continue
-        try_start(spectrum, found[1], found[2], lines, model, bounds, limits, work, trial, best, state)
+        try_start(spectrum, found[1], found[2], lines, model, bounds, limits, scratch, best, state)
     if np.isfinite(state[1]):
         replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratch, best, state)
 
@@ -358,9 +401,7 @@ def fit_pixels(
             continue
         spectrum = spectrum_all[:, :kept]
         places = places_all[:kept]
-        search(
-            spectrum, places, padded_signal, start, total_lines, model, bounds, limits, bank, scratch, best, state
-        )
+        search(spectrum, places, padded_signal, start, total_lines, model, bounds, limits, bank, scratch, best, state)
         lines = total_lines
         reason = LOW_SNR
         if np.isfinite(state[1]):

@@ -19,10 +19,10 @@ OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True, "cac
 
 @njit(inline="always", **OPTIONS)
 def exp_negative(z: float) -> float:
-    """Return exp(-z) for z >= 0 (0 beyond z = 40), relative error below 1e-15."""
+    """Return exp(-z) for z >= 0 (0 beyond z = 40), relative error below 1e-14."""
     if not z < 40.0:
         return 0.0
-    power = int(z / LN2)
+    power = int(z / LN2 + 0.5)
     r = -(z - power * LN2)
     total = 1.0 / 6227020800.0
     total = total * r + 1.0 / 479001600.0
