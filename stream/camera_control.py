@@ -23,7 +23,7 @@ from stream.link_messages import (
 )
 from stream.messages import Json, RunStart, RunStop, SweepProgress, SweepRequest, SweepStart
 from stream.settings import StreamSettings
-from stream.sockets import open_socket, receive, send
+from stream.sockets import Sent, open_socket, receive, send
 
 T = TypeVar("T")
 _SLICE_S = 0.25
@@ -151,6 +151,7 @@ class CameraControl:
 
     def _connect(self) -> zmq.Socket[bytes]:
         socket = open_socket(self._context, zmq.DEALER)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.connect(self._settings.endpoint("camera"))
         return socket
 
@@ -161,15 +162,19 @@ class CameraControl:
             return self._question(self._socket, message, kind)
 
     def _question(self, socket: zmq.Socket[bytes], message: object, kind: type[T]) -> T:
-        number = uuid.uuid4().bytes
-        send(socket, [number, *encode(message)])
-        until = time.monotonic() + self._timeout_s
+        number, until = uuid.uuid4().bytes, time.monotonic() + self._timeout_s
+        parts = [number, *encode(message)]
+        while send(socket, parts) is not Sent.OK:
+            # not queued for a camera that is not there: it must not find old orders when it comes
+            if time.monotonic() > until or self._closed:
+                raise CameraRefused("lost", f"no camera process answers within {self._timeout_s:g} s; does it run?")
+            socket.poll(int(1000 * _SLICE_S), zmq.POLLOUT)
         while (left := until - time.monotonic()) > 0 and not self._closed:
             if not socket.poll(int(1000 * min(left, _SLICE_S)) + 1):
                 continue
-            parts = receive(socket)
-            if parts and parts[0] == number:
-                return _expect(parts[1:], kind)
+            answer = receive(socket)
+            if answer and answer[0] == number:
+                return _expect(answer[1:], kind)
         raise CameraRefused("lost", f"the camera process did not answer within {self._timeout_s:g} s")
 
 

@@ -83,11 +83,11 @@ class LeaseBook:
         return self.deal_waiting()
 
     def give_up(self, key: SweepKey, y0: int, lease: int, worker: str) -> list[Grant]:
-        """Take one band back (its cube is spoilt): it gets a new lease, of whoever has least to do."""
+        """Take one band back (its cube or its final is gone): it gets a new lease, of whoever has least to do."""
         holding = self.find(key, y0)
-        if holding is None or holding.done or (holding.lease, holding.owner) != (lease, worker):
+        if holding is None or (holding.lease, holding.owner) != (lease, worker):
             return []
-        previous, holding.owner = holding.owner, ""
+        previous, holding.owner, holding.done = holding.owner, "", False
         return [self._grant(key, holding, previous, {})]
 
     def finish(self, key: SweepKey, y0: int) -> bool:

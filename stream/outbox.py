@@ -14,6 +14,8 @@ from stream.slots import SweepKey
 
 RESEND_S = 10.0
 """Time after which a final tile without an answer is sent again, s."""
+KEPT_BYTES = 256 * 1024 * 1024
+"""Accepted finals that are kept for a builder that begins again, bytes; the oldest go first."""
 
 BandKey = tuple[SweepKey, int]
 """Run and sweep, first row."""
@@ -26,14 +28,20 @@ class _Final:
     accepted: bool = False
     send_at: float = 0.0
 
+    @property
+    def size(self) -> int:
+        return sum(len(part) for part in self.parts)
+
 
 class TileOutbox:
     """Thread-safe; `send` is called by the socket's thread, the rest by any."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._lock = threading.Lock()
+        self._kept_bytes = kept_bytes
         self._provisional: dict[BandKey, Parts] = {}
         self._finals: dict[BandKey, _Final] = {}
+        self._evicted: dict[BandKey, int] = {}
 
     def put(self, tile: Tile) -> None:
         """Keep a copy of the tile for sending."""
@@ -52,12 +60,21 @@ class TileOutbox:
             final = self._finals.get(((message.run_uid, message.sweep), message.y0))
             if final is not None:
                 final.accepted = True
+                self._evict()
 
-    def again(self) -> None:
-        """Send every final tile again: the builder began anew."""
+    def again(self) -> list[tuple[BandKey, int]]:
+        """Send every final tile again: the builder began anew.
+
+        Returns
+        -------
+        list
+            (band, lease) of finals that were accepted before and are no longer kept: they must be made again.
+        """
         with self._lock:
             for final in self._finals.values():
                 final.accepted, final.send_at = False, 0.0
+            evicted, self._evicted = self._evicted, {}
+            return list(evicted.items())
 
     def drop_band(self, key: SweepKey, y0: int) -> None:
         """Forget what was not accepted of a band that is no longer ours."""
@@ -66,11 +83,12 @@ class TileOutbox:
             final = self._finals.get((key, y0))
             if final is not None and not final.accepted:
                 del self._finals[key, y0]
+            self._evicted.pop((key, y0), None)
 
     def drop_sweep(self, key: SweepKey) -> None:
         """Forget a sweep."""
         with self._lock:
-            for kept in (self._provisional, self._finals):
+            for kept in (self._provisional, self._finals, self._evicted):
                 for band in [band for band in kept if band[0] == key]:
                     del kept[band]
 
@@ -81,6 +99,7 @@ class TileOutbox:
             self._finals = {
                 key: final for key, final in self._finals.items() if key[0][0] in keep or not final.accepted
             }
+            self._evicted = {key: lease for key, lease in self._evicted.items() if key[0][0] in keep}
 
     def due(self) -> list[tuple[BandKey, Parts, bool]]:
         """Return (band, parts, final) of what should be sent now."""
@@ -107,3 +126,19 @@ class TileOutbox:
         """Return how many finals the builder has not taken."""
         with self._lock:
             return sum(not final.accepted for final in self._finals.values())
+
+    def waiting_runs(self) -> set[str]:
+        """Return the runs with finals that the builder has not taken."""
+        with self._lock:
+            return {key[0][0] for key, final in self._finals.items() if not final.accepted}
+
+    def _evict(self) -> None:
+        """Let the oldest accepted finals go where they are too many; the caller holds the lock."""
+        accepted = [(key, final) for key, final in self._finals.items() if final.accepted]
+        total = sum(final.size for _, final in accepted)
+        for key, final in accepted:
+            if total <= self._kept_bytes:
+                return
+            total -= final.size
+            self._evicted[key] = final.lease
+            del self._finals[key]

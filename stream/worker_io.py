@@ -10,7 +10,7 @@ from collections import deque
 import zmq
 
 from stream.codec import CodecError, decode, encode
-from stream.link_messages import FinalAccepted, Goodbye, SpectrumAnswer, SpectrumAsk, Welcome
+from stream.link_messages import FinalAccepted, Goodbye, LeaseReturn, SpectrumAnswer, SpectrumAsk
 from stream.messages import Json
 from stream.outbox import TileOutbox
 from stream.sessions import Heard, Session
@@ -145,8 +145,8 @@ class WorkerIo(threading.Thread):
         while (message := self._next(self._results)) is not None:
             heard = self._builder.hear(message)
             if heard is Heard.BEGUN:
-                assert isinstance(message, Welcome)
-                self.tiles.again()
+                for (key, y0), lease in self.tiles.again():
+                    self._out.append(LeaseReturn(*key, y0, lease, "the builder began again and the final is not kept"))
             elif heard is Heard.OURS and isinstance(message, FinalAccepted):
                 self.tiles.accepted(message)
             elif heard is Heard.OURS and isinstance(message, SpectrumAsk):

@@ -197,13 +197,19 @@ class WorkerLink:
             return
         self._runs[start.run_uid] = start
         self._source.paths[start.run_uid] = start.frames_path
-        busy = {key[0] for key, _ in self._bands}
+        self._forget_old_runs()
+        self._events.append(start)
+
+    def _forget_old_runs(self) -> None:
+        """Forget all but the newest runs, unless something of them is unfinished."""
+        busy = self._io.tiles.waiting_runs()
+        busy |= {key[0] for (key, _), band in self._bands.items() if band.added < band.total}
         for old in [uid for uid in list(self._runs)[:-KEEP_RUNS] if uid not in busy]:
             del self._runs[old]
             self._source.forget(old)
             self._sweeps = {key: sweep for key, sweep in self._sweeps.items() if key[0] != old}
+            self._bands = {band: value for band, value in self._bands.items() if band[0][0] != old}
         self._io.tiles.drop_runs(set(self._runs))
-        self._events.append(start)
 
     def _grant(self, grant: LeaseGrant) -> None:
         key = (grant.run_uid, grant.sweep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 
 import numpy as np
@@ -280,3 +281,43 @@ def test_hostile_bytes_and_strangers_are_refused_and_counted(rig):
         counts = wait_for(lambda: state.poll(0.1) is not None and state.latest.get(("camera", "camera")), 60, "counts")
         assert counts.header["malformed"] > 0
     context.term()
+
+
+@pytest.mark.parametrize("seed", [21, 34, 43])
+def test_any_sequence_of_faults_gives_exact_sums(rig, seed):
+    dice = random.Random(seed)
+    flow = rig(dead_after_missed=5, full_policy=dice.choice(["pause", "spill"]), bands=dice.choice([1, 3, 4]))
+    flow.camera(rate_hz=150)
+    workers = [flow.worker(f"worker-{number}") for number in range(3)]
+    frozen: set[int] = set()
+
+    def thaw(number: int) -> None:
+        os.kill(workers[number].pid, signal.SIGCONT)
+        frozen.discard(number)
+
+    def hurt() -> None:
+        number = dice.randrange(3)
+        if dice.random() < 0.5:
+            thaw(number)
+            flow.kill(workers[number])
+            workers[number] = flow.worker(f"worker-{number}")
+        elif number in frozen:
+            thaw(number)
+        else:
+            os.kill(workers[number].pid, signal.SIGSTOP)
+            frozen.add(number)
+
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings, timeout_s=60) as control:
+        gathered = Gathered(inbox)
+        control.open_run(run_start("run"))
+        for sweep in range(4):
+            measure(control, "run", sweep)
+            while control.progress("run", sweep)[0] < 40:
+                gathered.poll(0.05)
+                if dice.random() < 0.3:
+                    hurt()
+        for number in list(frozen):
+            thaw(number)
+        for sweep in range(4):
+            assert np.array_equal(gathered.until_cube("run", sweep), known_cube(sweep, 10, 4))
+        assert gathered.repeated == 0
