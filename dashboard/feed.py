@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 """How long one poll waits, s: how fast the thread ends."""
+RETRY_S = 1.0
+"""Pause before the state plane is connected to again, s."""
 SOURCES_S = 0.5
 """How often it is said which publishers are heard, s."""
 SOURCES_CHANNEL = ("web", "sources")
@@ -87,6 +89,15 @@ class Feed:
 
     def _run(self) -> None:
         # The connection is made here and not before, so that the page answers while zmq is still being imported.
+        while not self._stop.is_set():
+            try:
+                self._pass_on()
+            except Exception:
+                # A page that silently shows nothing more is the worst of all: say it, and begin again.
+                log.exception("the state plane was lost; connecting again")
+                self._stop.wait(RETRY_S)
+
+    def _pass_on(self) -> None:
         subscriber = self._connect()
         told, number = 0.0, 0
         try:
