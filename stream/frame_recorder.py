@@ -49,7 +49,7 @@ class FrameRecorder(threading.Thread):
         self._ring = ring
         self._slots = slots
         self._report = report
-        self._jobs: queue.SimpleQueue[SweepStart | _Frame | _Close | None] = queue.SimpleQueue()
+        self._jobs: queue.Queue[SweepStart | _Frame | _Close | None] = queue.Queue()
         self._writers: dict[str, FrameWriter] = {}
         self._sweeps: dict[SweepKey, SweepStart] = {}
         self._pending: dict[SweepKey, int] = {}
