@@ -128,8 +128,8 @@ class Watch:
     ) -> bool:
         """Wait until `ready(values)`; False where the time ran out or the wait was cancelled.
 
-        `ready` and `on_change` are called at each update, from the waiting thread. Where no update comes for a while the
-        instrument is asked: a monitor that was lost must not hold a plan for ever.
+        `ready` and `on_change` are called at each update, from the waiting thread. Where no update comes the instrument
+        is asked: a monitor that was lost must not hold a plan for ever.
         """
         end = time.monotonic() + timeout_s
         ask = time.monotonic() + ASK_AFTER_S
