@@ -22,8 +22,8 @@ from analyzers.storage import MapStore
 from stream.archive_hdf5 import FrameFile
 from stream.messages import FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 
-ROOM_TEMPERATURE_K = 295.0
-"""Temperature assumed of a measurement that names none, K."""
+ROOM_TEMPERATURE_K = 300.0
+"""Temperature assumed of a measurement that names none, K: that of `stream.ingest_run`, so that its maps are equal."""
 
 Progress = Callable[[int, int], None]
 """Called with (sweeps done, sweeps in all)."""
