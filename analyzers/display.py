@@ -21,7 +21,7 @@ from analyzers.pipeline import SweepMaps
 from analyzers.run_work import RunWork
 from analyzers.spectrum import fit, normalise
 from analyzers.tc import TcMaps
-from stream.messages import AnalysisReport
+from stream.messages import AnalysisReport, Severity
 from stream.state import StatePublisher
 
 INTERVAL_S = 0.25
@@ -91,6 +91,10 @@ class Display:
             self._publish(film)
             self._publish(curve_channel(run.maps))
         self._publish(analysis_channel(report))
+        resolved = f"{report.coverage:.0%} of the sample resolved"
+        self.publisher.event(
+            Severity.NO_ALARM, f"{report.temperature_k:.1f} K: map {maps.start.sweep} final, {resolved}"
+        )
 
     def _growing(self, run: RunWork, assembly: SweepAssembly) -> None:
         maps = run.look()

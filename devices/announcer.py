@@ -24,6 +24,8 @@ class Announcement:
     """Small values."""
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict[str, NDArray[np.generic]])
     """Arrays."""
+    event: str = ""
+    """A line for the session's events; empty for none."""
 
 
 class Announcer:
@@ -45,6 +47,8 @@ class Announcer:
         """Publish; done at once."""
         if self._publisher is not None:
             self._publisher.publish(announcement.channel, announcement.header, announcement.arrays)
+            if announcement.event:
+                self._publisher.event(Severity.NO_ALARM, announcement.event)
         return _finished()
 
     def event(self, severity: Severity, text: str) -> None:

@@ -46,7 +46,7 @@ class Journal:
     def phase(self, key: str, history: FieldHistory) -> MsgGenerator[None]:
         """Enter a phase; the empty key says that all are done."""
         self._phase, self._history = key, history
-        yield from self._announce()
+        yield from self._announce(dict(self._phases).get(key, "all phases are done"))
 
     def point(self, temperature_k: float, resistance_ohm: float | None) -> MsgGenerator[None]:
         """Count a point and add its resistance to R(T)."""
@@ -77,10 +77,12 @@ class Journal:
             "candidate_temperature_k": np.array(decision.candidate_temperature_k),
             "gain": np.array(decision.gain),
         }
-        yield from bps.abs_set(self._announcer, Announcement("decision", header, arrays), wait=True)
+        going = decision.next_temperature_k
+        event = decision.reason if going is None else f"to {going:g} K: {decision.reason}"
+        yield from bps.abs_set(self._announcer, Announcement("decision", header, arrays, event), wait=True)
         yield from self._announce()
 
-    def _announce(self) -> MsgGenerator[None]:
+    def _announce(self, event: str = "") -> MsgGenerator[None]:
         keys = [key for key, _ in self._phases]
         now = keys.index(self._phase) if self._phase in keys else len(keys)
         states = ["done" if i < now else "now" if i == now else "next" for i in range(len(keys))]
@@ -98,4 +100,4 @@ class Journal:
             "seconds_left": per_point * self._points_left if self._points_done else None,
             "planned_temperatures_k": list(self._planned_k),
         }
-        yield from bps.abs_set(self._announcer, Announcement("plan", header), wait=True)
+        yield from bps.abs_set(self._announcer, Announcement("plan", header, event=event), wait=True)

@@ -35,7 +35,7 @@ function drawSpectrum(surface, arrays, guides, colour, theme, held, run) {
   plot.axes({ xLabel: "Microwave frequency (GHz)", yLabel: "PL change (%)" });
   guides.forEach((f, i) => plot.vertical(f / 1000, theme.soft, { dash: [2, 3], label: i === guides.length - 1 ? "s = 1" : "" }));
   plot.dots(ghz, signal, sigma, theme.point, 1.9);
-  plot.path(ghz, model, colour, 1.8);
+  if (model.some((value) => value !== 0)) plot.path(ghz, model, colour, 1.8);
 }
 
 export class SpectrumPanel extends ChartPanel {
@@ -218,7 +218,7 @@ export class DecisionPanel extends Panel {
     this.reason.textContent = header.reason ?? "";
     const words = [];
     if (header.n !== undefined) words.push(`decision ${header.n}`);
-    if (Number.isFinite(header.step_k)) words.push(`step ${fixed(header.step_k, 1)} K`);
+    if (header.step_k > 0) words.push(`step ${fixed(header.step_k, 1)} K`);
     words.push(header.fallback ? "fixed ladder: the analysis did not answer" : "adaptive");
     this.sub.textContent = words.join(" · ");
     this.sub.classList.toggle("fallback", Boolean(header.fallback));
