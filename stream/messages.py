@@ -61,7 +61,7 @@ class NoiseModel:
     """How counts become electrons: variance of a value = (counts - offset) / (gain accumulations) + read noise."""
 
     source: str
-    """`gain` where the camera's data sheet or calibration gave it, `estimated` from the spectra's second differences."""
+    """`gain` where a data sheet or calibration gave it, `estimated` from the spectra's second differences."""
     electrons_per_count: float
     """Photo-electrons per count (with `estimated`: the effective number that reproduces the scatter seen)."""
     offset_counts: float = 0.0
@@ -111,7 +111,7 @@ class RunStart:
     analysis: Json
     """Analysis settings (see `analyzers.settings.AnalysisSettings`), part of the version hash of every result."""
     regions: Json = field(default_factory=dict[str, object])
-    """Named polygons in um from the image centre, x right, y down: `sample`, `ruby`, `leads`; `points`: name -> [x, y]."""
+    """Polygons in um from the image centre, x right, y down: `sample`, `ruby`, `leads`; `points`: name to [x, y]."""
     pixel_size_um: float = 1.0
     """Edge of one pixel at the sample, um."""
     sample: str = ""
@@ -236,7 +236,7 @@ class SpectrumReply:
 
 @dataclass(frozen=True)
 class AnalysisReport:
-    """What the maps of one sweep say: what a plan may decide on. All numbers finite; `valid` says whether to use them."""
+    """What the maps of one sweep say, for a plan to decide on. All numbers finite; `valid` says whether to use them."""
 
     run_uid: str
     """The Bluesky run."""
@@ -275,7 +275,7 @@ class AnalysisReport:
     tc_sigma_median_k: float
     """Median uncertainty of Tc over the sample's superconducting pixels, K."""
     open_fraction: float
-    """Fraction of the sample's superconducting pixels whose Tc lies above the last temperature or is uncertain by > 2 K."""
+    """Fraction of the superconducting pixels whose Tc lies above the last temperature, or may and is uncertain."""
     candidate_temperature_k: NDArray[np.float64]
     """(m,) candidate temperatures above the present one, K."""
     tc_density_per_k: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Settings of the stream and the one way settings are read: JSON written by deploy, checked against a frozen dataclass."""
+"""Settings of the stream, and the one way settings are read: JSON of deploy, checked against a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StreamSettings:
     dead_after_missed: int = 10
     """Missed heartbeats after which a peer counts as dead."""
     full_policy: str = "pause"
-    """What happens when the ring is full: `pause` the plan, `abandon` the oldest (counted), `spill` (frames are in HDF5)."""
+    """When the ring is full: `pause` the plan, `abandon` the oldest (counted), `spill` (frames are in HDF5)."""
     credit_bytes: int = 4_194_304
     """Bytes of frames in flight per worker."""
     archive_frames: bool = True
