@@ -88,23 +88,30 @@ class Band:
         self.cube.add(frame.index, frame.pixels)
 
     def fit(self) -> Tile:
-        """Fit what is there: for good from the settings alone when complete, else from the last fit on."""
+        """Fit what is there: for good from the settings alone when complete, else from the last fit on.
+
+        Before the first pass is whole nothing is claimed: a line that was not measured yet would lend its number to
+        another one, and a pixel would look resolved at a wrong s.
+        """
         final = self.complete
         began = time.monotonic()
-        self._fit = fit_band(
-            self.cube.sums,
-            self.cube.passes_added,
-            self.grant.sweep.frequency_mhz,
-            self.grant.run.noise,
-            self.settings,
-            None if final else self._fit,
-        )
+        whole_pass = bool(self.cube.passes_added.all())
+        self._fit = self._fitted(None if final else self._fit) if whole_pass else None
         self._fitted_frames = self.cube.frames_added
         self._revision += 1
         self.done = final
         now = time.monotonic()
         self.due_s = now + max(PROVISIONAL_INTERVAL_S, PROVISIONAL_REST * (now - began))
-        return self._tile(self._fit, final)
+        return self._tile(self._fit or self._unfitted(), final)
+
+    def _fitted(self, start: FitMap | None) -> FitMap:
+        sweep, run = self.grant.sweep, self.grant.run
+        passes = self.cube.passes_added
+        return fit_band(self.cube.sums, passes, sweep.frequency_mhz, run.noise, self.settings, start)
+
+    def _unfitted(self) -> FitMap:
+        rows = self.grant.y1 - self.grant.y0
+        return FitMap.empty(self.settings.lines, self.settings.doublets, rows, self.grant.run.width)
 
     def _tile(self, fit: FitMap, final: bool) -> Tile:
         return Tile(

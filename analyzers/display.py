@@ -19,7 +19,7 @@ from analyzers.channels import (
 )
 from analyzers.pipeline import SweepMaps
 from analyzers.run_work import RunWork
-from analyzers.spectrum import fit, normalise
+from analyzers.spectrum import fit, normalise, unfitted
 from analyzers.tc import TcMaps
 from stream.messages import AnalysisReport, Severity
 from stream.state import StatePublisher
@@ -111,7 +111,9 @@ class Display:
         sums = assembly.region_sums(REGION)
         data = normalise(sums, assembly.start.frequency_mhz, run.start.noise)
         if data.frequency_mhz.size:
-            self._publish(mean_spectrum_channel(maps, run.maps, fit(data, run.maps.settings), final))
+            whole = data.frequency_mhz.size == assembly.start.frequency_mhz.size
+            fitted = fit(data, run.maps.settings) if whole else unfitted(data)
+            self._publish(mean_spectrum_channel(maps, run.maps, fitted, final))
 
     def _publish(self, channel: Channel) -> None:
         self.publisher.publish(channel.name, channel.header, channel.arrays)

@@ -71,7 +71,7 @@ def normalise(sums: RegionSums, frequency_mhz: NDArray[np.float64], noise: Noise
 
 def fit(spectrum: Spectrum, settings: AnalysisSettings) -> FittedSpectrum:
     """Fit a spectrum; without enough points there is no fit."""
-    nothing = FittedSpectrum(spectrum, np.zeros(spectrum.signal.size), None)
+    nothing = unfitted(spectrum)
     if spectrum.frequency_mhz.size == 0 or not np.all(spectrum.sigma > 0):
         return nothing
     try:
@@ -79,6 +79,11 @@ def fit(spectrum: Spectrum, settings: AnalysisSettings) -> FittedSpectrum:
     except ValueError:  # too few frequencies for so many lines: the engine knows how many it needs
         return nothing
     return FittedSpectrum(spectrum, found.model, found.lines)
+
+
+def unfitted(spectrum: Spectrum) -> FittedSpectrum:
+    """Return a spectrum without a fit; its model is NaN."""
+    return FittedSpectrum(spectrum, np.full(spectrum.signal.size, np.nan), None)
 
 
 def rectangle_sums(
