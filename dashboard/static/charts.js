@@ -133,9 +133,10 @@ export class CurvesPanel extends ChartPanel {
     const s = arrays.s?.data ?? [];
     const plot = new Plot(context, box, xs, range([s.filter?.(Number.isFinite) ?? [], [1]], 0.12, 0.04), theme);
     plot.axes({ yLabel: "s = B/H", xTicks: false });
-    this.drawOnsets(plot);
+    const label = this.drawOnsets(plot);
     plot.horizontal(1, theme.soft);
     this.marks(plot, true);
+    label?.();
     const words = [];
     (header.points ?? []).forEach((point, i) => {
       const values = s.slice(i * t.length, (i + 1) * t.length);
@@ -161,14 +162,17 @@ export class CurvesPanel extends ChartPanel {
     return code >= FIRST ? valueOf(code, field) : null;
   }
 
-  /** How many pixels have their onset at each temperature, as a shade along the axis: the marked points among all. */
+  /**
+   * How many pixels have their onset at each temperature, as a shade along the axis: the marked points among all.
+   * Returns what writes the label, for after the marks.
+   */
   drawOnsets(plot) {
     const field = this.store.get("map/tc")?.arrays.value;
-    if (!field) return;
+    if (!field) return undefined;
     const bins = 60;
     const counts = histogram(field, null, plot.xs, bins);
     const most = Math.max(...counts);
-    if (!most) return;
+    if (!most) return undefined;
     plot.clipped((c) => {
       c.fillStyle = this.page.theme.shade;
       const wide = plot.box.width / bins;
@@ -177,9 +181,8 @@ export class CurvesPanel extends ChartPanel {
         c.fillRect(plot.box.x + i * wide, plot.box.y + plot.box.height - tall, wide + 0.4, tall);
       }
     });
-    const peak = counts.indexOf(most);
-    const at = plot.xs[0] + ((peak + 0.5) / bins) * (plot.xs[1] - plot.xs[0]);
-    plot.word("Tc of all pixels", plot.x(at) + plot.box.width * 0.06, plot.box.y + plot.box.height - 17, this.page.theme.faint);
+    const last = counts.findLastIndex((count) => count > 0.05 * most) + 1.5;
+    return () => plot.word("Tc of all pixels", plot.box.x + (last * plot.box.width) / bins, plot.box.y + plot.box.height - 17, this.page.theme.soft);
   }
 
   drawResistance(context, box, xs, theme) {

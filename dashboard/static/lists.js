@@ -113,6 +113,7 @@ export class EventsPanel extends ManyPanel {
     this.body.replaceChildren(make("ol", "", ...events.slice(0, 120).map((event) => {
       const item = make("li", "", make("time", "", clock(event.time_s)), make("span", "shape", shape(event.severity)), make("span", "text", event.text));
       item.dataset.severity = event.severity;
+      item.title = event.text;
       item.dataset.source = event.source;
       return item;
     })));

@@ -97,8 +97,8 @@ export class MapPanel extends Panel {
     context.fillStyle = this.page.theme.plate;
     context.fillRect(this.box.x, this.box.y, w, h);
     this.raster.draw(context, this.box, scale);
-    this.drawRegions(context, size);
     this.drawScaleBar(context, size);
+    this.drawRegions(context, size);
     if (this.raster.hasValues) this.drawBar(context, this.box.x + w, height, bar);
     else this.say(context, this.raster.unresolved ? "no pixel is resolved" : "no value yet");
     this.paintOverlay();
