@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 
 from analyzers.kernels.block import fit_blocks
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
-from analyzers.kernels.judge import NEAR
-from analyzers.kernels.matched import WIDTH_FACTORS, make_bank
+from analyzers.kernels.matched import FAST_FACTORS, WIDTH_FACTORS, gram_matrix, make_bank
 from analyzers.kernels.programs import CHUNK, tag
 from analyzers.kernels.robust import fit_pixels, gather
 from analyzers.settings import AnalysisSettings
@@ -26,8 +26,6 @@ _SHAPES = {"lorentzian": LORENTZIAN, "gaussian": GAUSSIAN, "pseudo_voigt": PSEUD
 _HYPERFINE_MHZ = {"none": (0.0,), "n14": (-2.16, 0.0, 2.16), "n15": (-1.515, 1.515)}
 _CHUNK = 1024
 """Pixels per call of the robust path: bounds its memory."""
-_EXCLUSION = 0.7
-"""Least distance of two first guesses, in widths."""
 
 
 @dataclass(frozen=True)
@@ -163,18 +161,34 @@ def make_plan(
     )
 
 
-def _robust_bank(plan: Plan) -> tuple[object, ...]:
-    """Return the robust path's template bank: three widths, float64, and the sum of its weights."""
-    if "robust" not in plan.banks:
-        widths = [factor * plan.limits[4] for factor in WIDTH_FACTORS]
-        bank = make_bank(plan.frequency[0], plan.passes, plan.model[:3], widths, 4.0)
-        by_point = np.ascontiguousarray(bank[0].T)
-        plan.banks["robust"] = (by_point, *bank[1:], float(plan.passes.sum()))
-    return plan.banks["robust"]
+_banks: OrderedDict[tuple[object, ...], tuple[Floats, ...]] = OrderedDict()
+
+
+def _bank(plan: Plan, factors: Sequence[float], per_width: float) -> tuple[Floats, ...]:
+    """Return the template bank of a plan's list, with the scores at the width guess last; kept from plan to plan."""
+    shape, mixing, offsets, _ = plan.model
+    guess = plan.limits[4]
+    key = (plan.frequency.tobytes(), shape, mixing, tuple(offsets), guess, tuple(factors), per_width)
+    with _lock:
+        if key in _banks:
+            _banks.move_to_end(key)
+            return _banks[key]
+    bank = make_bank(plan.frequency[0], (shape, mixing, offsets), [factor * guess for factor in factors], per_width)
+    bank = (*bank, np.where(bank[2] == guess, bank[3], 0.0))
+    with _lock:
+        _banks[key] = bank
+        while len(_banks) > 8:
+            _banks.popitem(last=False)
+    return bank
+
+
+def _robust_bank(plan: Plan) -> tuple[Floats, ...]:
+    """Return the robust path's template bank: four widths, float64."""
+    return _bank(plan, WIDTH_FACTORS, 4.0)
 
 
 def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """Return the fast path's tables and template bank (one width), float32."""
+    """Return the fast path's tables and template bank, float32."""
     if "tables" in plan.banks:
         return plan.banks["tables"], plan.banks["fast"]
     n = len(plan.order)
@@ -189,16 +203,16 @@ def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
     sums = [weight.sum(), (weight * u).sum(), (weight * u * u).sum()]
     half, widths = 0.5 * (f[-1] - f[0]), plan.limits[1]
     freedom = max(1, n - plan.model[3] - 3 * plan.lines)
-    plain, centres, _, score, gram = make_bank(f, weight, plan.model[:3], [plan.limits[4]], 3.0)
+    by_point, centres, wide, score, at_guess = _bank(plan, FAST_FACTORS, 3.0)
     rows = -(-len(centres) // 8) * 8
+    # the signal comes times the root of its weight
     bank = np.zeros((rows, padded))
-    bank[: len(centres), :n] = plain / root
+    bank[: len(centres), :n] = by_point.T / root
     tiles = np.ascontiguousarray(bank.reshape(rows // 8, 8, padded).transpose(0, 2, 1), np.float32)
-    wide = np.zeros((rows, rows), np.float32)
-    wide[: len(centres), : len(centres)] = gram
-    where, scores = np.full(rows, 1e8, np.float32), np.zeros(rows, np.float32)
-    where[: len(centres)], scores[: len(centres)] = centres - middle, score
-    plan.banks["fast"] = (tiles, where, scores, wide, np.float32(centres[1] - centres[0]))
+    products = np.zeros((rows, rows), np.float32)
+    products[: len(centres), : len(centres)] = gram_matrix(by_point)
+    per_template = np.zeros((4, rows), np.float32)
+    per_template[:, : len(centres)] = centres - middle, wide, score, at_guess
     plan.banks["tables"] = (
         grid,
         (1.0 / plan.passes).astype(np.float32),
@@ -207,10 +221,10 @@ def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
         np.array(sums, np.float32),
         np.array([-half, half, *widths], np.float32),
         np.array([plan.limits[3] / freedom], np.float32),
-        np.array([_EXCLUSION * plan.limits[4], 1.0], np.float32),
-        np.array([_EXCLUSION * plan.limits[4], 0.0], np.float32),
-        np.array([NEAR * plan.limits[4], 0.0], np.float32),
+        np.array([1.0], np.float32),
+        np.array([0.0], np.float32),
     )
+    plan.banks["fast"] = (tiles, *per_template, products)
     return plan.banks["tables"], plan.banks["fast"]
 
 

@@ -40,8 +40,8 @@ class AnalysisSettings:
     """Width guess, MHz."""
     fwhm_min_mhz: float = 1.0
     """Smallest width accepted, MHz."""
-    fwhm_max_mhz: float = 60.0
-    """Largest width accepted, MHz."""
+    fwhm_max_mhz: float = 100.0
+    """Largest width accepted, MHz: three tilted groups under shear blend to one line far wider than each."""
     significance: float = 4.5
     """Smallest |contrast| / sigma (centre and width held) of a resolved line."""
     tolerance: float = 1e-3

@@ -17,7 +17,8 @@ from analyzers.kernels.shapes import OPTIONS
 
 PASSES = 12
 """Most passes of a block; pixels not done by then go to the robust path."""
-FAR = np.float32(1e9)
+EXCLUSION = np.float32(0.7)
+"""Least distance of two first guesses, in widths of the stronger."""
 
 
 @njit(**OPTIONS)
@@ -79,39 +80,49 @@ def load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise,
 
 
 @njit(**OPTIONS)
-def pick_lines(bank, corr, taken, rule, choice, trial, level, width, lines_tag):
+def pick_lines(bank, scores, corr, taken, side, choice, trial, level, width, lines_tag):
     """Peel the lines of sixteen pixels off their correlations, as `matched.peel` does, and write them to `trial`."""
-    _, centres, score, gram, spacing = bank
+    _, centres, widths, score, _, gram = bank
     lines = len(lines_tag)
     m = corr.shape[0]
+    taken[:] = np.float32(0.0)
     for k in range(lines):
-        strongest(corr, score, centres, m, taken, rule, choice, lines_tag)
+        strongest(corr, scores, centres, m, taken, side, choice, lines_tag)
         at = level + 3 * k
         for j in range(WIDTH):
             t = int(choice[0, j])
             if t < 0:
                 trial[at, j] = np.float32(0.0)
-                trial[at + 1, j] = centres[0] + (centres[m - 1] - centres[0]) * np.float32(k + 0.5) / np.float32(lines)
+                trial[at + 1, j] = centres[0] * (np.float32(1.0) - np.float32(2 * k + 1) / np.float32(lines))
                 trial[at + 2, j] = width
                 continue
             amplitude = corr[t, j] * score[t]
-            shift = np.float32(0.0)
-            if 0 < t < m - 1 and score[t - 1] > 0 and score[t + 1] > 0:
-                # the filter's output is a parabola near its top
-                left = corr[t - 1, j] * np.sqrt(score[t - 1])
-                mid = corr[t, j] * np.sqrt(score[t])
-                right = corr[t + 1, j] * np.sqrt(score[t + 1])
-                bend = left - mid - mid + right
-                if bend * mid < 0:
-                    shift = np.float32(0.5) * (left - right) / bend
-                    shift = min(max(shift, np.float32(-0.5)), np.float32(0.5))
             trial[at, j] = amplitude
-            trial[at + 1, j] = centres[t] + shift * spacing
-            trial[at + 2, j] = width
+            trial[at + 1, j] = centres[t] + top_of_parabola(corr, score, centres, widths, t, j)
+            trial[at + 2, j] = widths[t]
             taken[k, j] = centres[t]
+            taken[lines + k, j] = EXCLUSION * widths[t]
             if k < lines - 1:
                 for i in range(m):
                     corr[i, j] -= amplitude * gram[t, i]
+
+
+@njit(**OPTIONS)
+def top_of_parabola(corr, score, centres, widths, t, j):
+    """Return how far from template t the filter's output has its top, MHz: near it, it is a parabola."""
+    zero = np.float32(0.0)
+    if t == 0 or t == corr.shape[0] - 1 or widths[t - 1] != widths[t] or widths[t + 1] != widths[t]:
+        return zero
+    if score[t - 1] <= zero or score[t + 1] <= zero:
+        return zero
+    left = corr[t - 1, j] * np.sqrt(score[t - 1])
+    mid = corr[t, j] * np.sqrt(score[t])
+    right = corr[t + 1, j] * np.sqrt(score[t + 1])
+    bend = left - mid - mid + right
+    if not bend * mid < zero:
+        return zero
+    half = np.float32(0.5)
+    return min(max(half * (left - right) / bend, -half), half) * (centres[t + 1] - centres[t])
 
 
 @njit(**OPTIONS)
@@ -138,7 +149,8 @@ def mask_lines(theta, variance, lines, level, taken):
             if here * here * variance[held + weakest, j] < there * there * variance[held + k, j]:
                 weakest = k
         for k in range(lines):
-            taken[k, j] = FAR if k == weakest else theta[level + 3 * k + 1, j]
+            taken[k, j] = theta[level + 3 * k + 1, j]
+            taken[lines + k, j] = np.float32(0.0) if k == weakest else np.float32(NEAR) * theta[level + 3 * k + 2, j]
 
 
 @njit(**OPTIONS)
@@ -206,14 +218,13 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     flat, stride, order, pixels
         As in `load_block`.
     tables
-        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, rules of `strongest`: dips only, any, away
-        from lines), float32.
+        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, sides of `strongest`: dips only, any), float32.
     noise
         (offset, shot, read, saturation, passes per unit weight).
     limits
         (window, width limits, significance, tolerance, width guess).
     bank
-        (tiles (m / 8, n, 8), centres (m,), score (m,), gram (m, m), spacing), float32, one width.
+        (tiles (m / 8, n, 8), centres (m,), widths (m,), score (m,), the same at the width guess only, gram (m, m)), float32.
     guesses
         (lines,) MHz, or (0,).
     warm
@@ -227,7 +238,7 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     -------
     how many stragglers there are.
     """
-    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, dips, anything, beside = tables
+    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, dips, anything = tables
     lines_tag, level_tag, _, _ = tags
     lines, level = len(lines_tag), len(level_tag)
     p = level + 3 * lines
@@ -241,10 +252,10 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     theta = np.zeros((p, WIDTH), np.float32)
     trial_sums = np.zeros((sums_rows, WIDTH), np.float32)
     sums = np.zeros((sums_rows, WIDTH), np.float32)
-    state = np.zeros((2, WIDTH), np.float32)
+    state = np.zeros((3, WIDTH), np.float32)
     variance = np.zeros((p + lines * (lines + 1) // 2, WIDTH), np.float32)
     scratch = np.zeros((CHUNK * (p + 1), WIDTH), np.float32)
-    taken = np.zeros((lines, WIDTH), np.float32)
+    taken = np.zeros((2 * lines, WIDTH), np.float32)
     choice = np.zeros((2, WIDTH), np.float32)
     reference = np.zeros(WIDTH, np.float32)
     good = np.zeros(WIDTH, np.bool_)
@@ -266,15 +277,15 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
                 warm_start(warm, first, pixels, middle, trial, level)
             else:
                 trial[:level] = np.float32(0.0)
-                taken[:] = FAR
                 correlate_block(bank[0], corr.shape[0], padded, signal, corr)
-                pick_lines(
-                    bank, corr, taken, dips if attempt == 1 else anything, choice, trial, level, width_guess, lines_tag
-                )
+                # dips of any width; then, of the width guessed, peaks too
+                scores, side = (bank[3], dips) if attempt == 1 else (bank[4], anything)
+                pick_lines(bank, scores, corr, taken, side, choice, trial, level, width_guess, lines_tag)
             sums[sums_rows - 1] = np.float32(np.inf)
             theta[:] = trial
             for j in range(WIDTH):
                 state[0, j] = np.float32(1e-2)
+                state[2, j] = np.float32(1.0)
                 state[1, j] = np.float32(0.0) if open_lanes[j] else np.float32(1.0)
             iterate(
                 signal, grid, offsets, baseline_sums, (bounds, stop), trial, theta, trial_sums, sums, state, scratch,
@@ -289,7 +300,7 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
                 residuals(signal, grid, padded, offsets, theta, rest, lines_tag, level_tag, tags[2], tags[3])
                 correlate_block(bank[0], corr.shape[0], padded, rest, corr)
                 mask_lines(theta, variance, lines, level, taken)
-                strongest(corr, bank[2], bank[1], corr.shape[0], taken, beside, choice, lines_tag)
+                strongest(corr, bank[3], bank[1], corr.shape[0], taken, anything, choice, lines_tag)
             left = False
             for j in range(WIDTH):
                 if not open_lanes[j]:

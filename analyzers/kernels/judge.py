@@ -135,6 +135,12 @@ def assign_slots(centres, found, start, slots_total, preferred, slots):
         used = np.zeros(slots_total, np.bool_)
         for k in range(found):
             used[preferred[k]] = True
+        if found == 3 and slots_total == 4:
+            # the odd one between an outer pair is the lower or upper line of the inner one
+            middle = 0.5 * (centres[0] + centres[2])
+            last = preferred[2] if (centres[1] < middle) == (preferred[2] < preferred[3]) else preferred[3]
+            used[preferred[2]] = False
+            used[last] = True
         count = 0
         for s in range(slots_total):
             if used[s]:

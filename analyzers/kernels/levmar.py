@@ -161,22 +161,35 @@ def minimise(spectrum, theta, lines, model, bounds, tolerance, passes, work):
         for a in range(p):
             predicted += step[a] * gradient[a]
         take_step(theta, step, lines, level, bounds, trial)
-        if damping <= 1e-2 and predicted < tolerance * chi2 / freedom:
+        if damping <= 1.0 and predicted * (1.0 + damping) < tolerance * chi2 / freedom:
             theta[:p] = trial[:p]
             return chi2 - predicted, True
         found = normal_equations(spectrum, trial, lines, model, trial_matrix, trial_gradient, row)
         if found < chi2:
+            damping = eased(damping, (chi2 - found) / predicted)
             chi2 = found
             theta[:p] = trial[:p]
             matrix[:p, :p] = trial_matrix[:p, :p]
             gradient[:p] = trial_gradient[:p]
             hold_bounds(theta, lines, level, bounds, matrix, gradient)
-            damping = max(damping * 0.1, 1e-7)
         else:
-            damping = damping * 10.0
+            damping = max(damping * 10.0, 1e-2)
             if damping > 1e8:
                 return chi2, False
     return chi2, False
+
+
+@njit(**OPTIONS)
+def eased(damping, gain):
+    """Return the damping after a step that lowered chi2 by `gain` times what was predicted.
+
+    Poor steps are damped: where the list has gaps a Gauss-Newton step overshoots to and fro around the minimum.
+    """
+    if gain < 0.3:
+        return max(damping * 4.0, 0.1)
+    if gain < 0.7:
+        return damping
+    return max(damping * 0.1, 1e-7)
 
 
 @njit(**OPTIONS)

@@ -1,7 +1,7 @@
 """Matched filter: where the lines of a spectrum may be, without any guess, for any frequency list.
 
 A bank of template lines (several widths, centres all over the list), each freed of its overlap with the baseline, is correlated
-with the signal; the strongest is peeled off (its overlap with all others through the Gram matrix) and so on.
+with the signal; the strongest is peeled off, and so on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from analyzers.kernels.shapes import OPTIONS, line_profile
 
 WIDTH_FACTORS = (0.35, 1.0, 1.8, 3.2)
-"""Template widths in units of the width guess."""
+"""Template widths of the robust path in units of the width guess."""
+FAST_FACTORS = (1.0, 2.3)
+"""Those of the fast path."""
 
 
 @njit(**OPTIONS)
@@ -37,30 +39,30 @@ def exclude_near(corr, centres, taken, score, dips):
 
 
 @njit(**OPTIONS)
-def correlate(bank_by_point, signal, out):
-    """Write the correlation of every template with the signal: out[j] = sum_i bank_by_point[i, j] signal[i]."""
+def correlate(by_point, signal, out):
+    """Write the correlation of every template with the signal: out[j] = sum_i by_point[i, j] signal[i]."""
     out[:] = 0.0
-    for i in range(bank_by_point.shape[0]):
+    for i in range(by_point.shape[0]):
         value = signal[i]
         if value != 0.0:
-            for j in range(bank_by_point.shape[1]):
-                out[j] += bank_by_point[i, j] * value
+            for j in range(by_point.shape[1]):
+                out[j] += by_point[i, j] * value
 
 
 @njit(**OPTIONS)
-def peel(corr, bank_centres, bank_widths, score, gram, distance, dips, found):
+def peel(bank, score, signal, corr, distance, dips, found):
     """Peel lines off one after the other.
 
     Parameters
     ----------
-    corr
-        (m,) correlations, changed in place.
-    bank_centres, bank_widths
-        (m,) MHz.
+    bank
+        (templates (n, m), centres (m,), widths (m,), ...).
     score
         (m,) 1 / norm^2 of each template; 0: never used.
-    gram
-        (m, m) products of the templates.
+    signal
+        (n,) signal; holds what is left of it afterwards.
+    corr
+        (m,) scratch.
     distance
         Least distance between two picks in units of the template's width.
     dips
@@ -72,49 +74,48 @@ def peel(corr, bank_centres, bank_widths, score, gram, distance, dips, found):
     -------
     lines found, of at most found.shape[1].
     """
+    templates, centres, widths = bank[0], bank[1], bank[2]
     taken = np.empty((2, found.shape[1]))
     for k in range(found.shape[1]):
-        j = exclude_near(corr, bank_centres, taken[:, :k], score, dips)
+        correlate(templates, signal, corr)
+        j = exclude_near(corr, centres, taken[:, :k], score, dips)
         if j < 0:
             return k
-        amplitude = corr[j] * score[j]
-        found[0, k] = amplitude
-        found[1, k] = bank_centres[j]
-        found[2, k] = bank_widths[j]
-        taken[0, k] = bank_centres[j]
-        taken[1, k] = distance * bank_widths[j]
-        for m in range(corr.shape[0]):
-            corr[m] -= amplitude * gram[j, m]
+        found[0, k] = corr[j] * score[j]
+        found[1, k] = centres[j]
+        found[2, k] = widths[j]
+        taken[0, k] = centres[j]
+        taken[1, k] = distance * widths[j]
+        for i in range(signal.shape[0]):
+            signal[i] -= found[0, k] * templates[i, j]
     return found.shape[1]
 
 
 @njit(**OPTIONS)
-def gram_matrix(left, right_by_point):
-    """Return left (m, n) times right (n, m), added in the order of the points."""
-    m, n = left.shape
+def gram_matrix(by_point):
+    """Return the products of all templates (n, m), added in the order of the points."""
+    n, m = by_point.shape
     out = np.zeros((m, m))
     for j in range(m):
         for i in range(n):
-            factor = left[j, i]
+            factor = by_point[i, j]
             for k in range(m):
-                out[j, k] += factor * right_by_point[i, k]
+                out[j, k] += factor * by_point[i, k]
     return out
 
 
 @njit(**OPTIONS)
-def fill_templates(frequency, weight, shape, mixing, offsets_mhz, centres, widths, templates, score):
-    """Write the templates (m, n), freed of level and slope, and 1 / norm^2 of each (0 where fewer than two points see it)."""
+def fill_templates(frequency, shape, mixing, offsets_mhz, centres, widths, by_point, score):
+    """Write the templates (n, m), freed of level and slope, and 1 / norm^2 of each (0 where fewer than two points see it)."""
     n = frequency.shape[0]
     half_span = max(0.5 * (frequency[n - 1] - frequency[0]), 1e-9)
-    total = 0.0
+    u = (frequency - frequency[0]) / half_span
     mean_u = 0.0
     for i in range(n):
-        total += weight[i]
-        mean_u += weight[i] * (frequency[i] - frequency[0]) / half_span
-    mean_u /= total
+        mean_u += u[i] / n
     slope_norm = 1e-12
     for i in range(n):
-        slope_norm += weight[i] * ((frequency[i] - frequency[0]) / half_span - mean_u) ** 2
+        slope_norm += (u[i] - mean_u) ** 2
     for j in range(centres.shape[0]):
         profile = line_profile(shape, mixing, offsets_mhz, frequency, centres[j], widths[j])
         seen = 0
@@ -122,31 +123,30 @@ def fill_templates(frequency, weight, shape, mixing, offsets_mhz, centres, width
         tilt = 0.0
         for i in range(n):
             seen += 1 if profile[i] > 0.2 else 0
-            level += weight[i] * profile[i] / total
-            tilt += weight[i] * profile[i] * ((frequency[i] - frequency[0]) / half_span - mean_u) / slope_norm
+            level += profile[i] / n
+            tilt += profile[i] * (u[i] - mean_u) / slope_norm
         norm = 0.0
         for i in range(n):
-            value = profile[i] - level - tilt * ((frequency[i] - frequency[0]) / half_span - mean_u)
-            templates[j, i] = value
-            norm += weight[i] * value * value
+            value = profile[i] - level - tilt * (u[i] - mean_u)
+            by_point[i, j] = value
+            norm += value * value
         score[j] = 1.0 / norm if seen >= 2 and profile.max() > 0.4 and norm > 0.0 else 0.0
 
 
 def make_bank(
     frequency: NDArray[np.float64],
-    weight: NDArray[np.float64],
     model: tuple[int, float, NDArray[np.float64]],
     widths_mhz: Sequence[float],
     per_width: float,
 ) -> tuple[NDArray[np.float64], ...]:
     """Make the template bank of a frequency list.
 
+    All points weigh the same, however many passes they have: the bank serves starts, and so stays the same while a sweep runs.
+
     Parameters
     ----------
     frequency
         (n,) MHz, ascending.
-    weight
-        (n,) relative weight of each frequency (passes added).
     model
         Shape, mixing and hyperfine offsets as in `shapes.line`.
     widths_mhz
@@ -156,7 +156,7 @@ def make_bank(
 
     Returns
     -------
-    bank (m, n) (templates times weight), centres (m,), widths (m,), score (m,) = 1 / norm^2, gram (m, m).
+    templates (n, m), centres (m,), widths (m,), score (m,) = 1 / norm^2.
     """
     span = frequency[-1] - frequency[0]
     centres: list[NDArray[np.float64]] = []
@@ -165,7 +165,6 @@ def make_bank(
         centres.append(np.linspace(frequency[0], frequency[-1], max(2, int(np.ceil(per_width * span / width)) + 1)))
         widths.append(np.full(len(centres[-1]), width))
     where, wide = np.concatenate(centres), np.concatenate(widths)
-    templates, score = np.empty((len(where), len(frequency))), np.empty(len(where))
-    fill_templates(frequency, weight, *model, where, wide, templates, score)
-    weighted = templates * weight
-    return weighted, where, wide, score, gram_matrix(weighted, np.ascontiguousarray(templates.T))
+    by_point, score = np.empty((len(frequency), len(where))), np.empty(len(where))
+    fill_templates(frequency, *model, where, wide, by_point, score)
+    return by_point, where, wide, score

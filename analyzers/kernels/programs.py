@@ -318,7 +318,7 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
     theta, trial
         (p, 16) best point so far, and the next trial (updated); both the final point in lanes that are done.
     state
-        (2, 16) damping, and 1 where done.
+        (3, 16) damping, 1 where done, decrease of chi2 predicted for the trial; at first 1e-2, 0 and 1.
     bounds
         (4,) float32: lowest and highest centre, smallest and largest width.
     stop
@@ -335,15 +335,17 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
     ) -> None:
         damping = code.load(state, 0)
         done = code.load(state, 1) > 0.5
-        chi2 = code.load(sums, count - 1)
-        better = (code.load(trial_sums, count - 1) < chi2) & ~done
+        before = code.load(sums, count - 1)
+        better = (code.load(trial_sums, count - 1) < before) & ~done
         for m in range(count):
             code.store(sums, m, code.select(better, code.load(trial_sums, m), code.load(sums, m)))
         for a in range(p):
             code.store(theta, a, code.select(better, code.load(trial, a), code.load(theta, a)))
         chi2 = code.load(sums, count - 1)
-        eased = code.greatest(damping * 0.1, 1e-7)
-        damping = code.select(better, eased, damping * 10.0)
+        gain = (before - chi2) / code.load(state, 2)
+        eased = code.select(gain < 0.3, code.greatest(damping * 4.0, 0.1), damping)
+        eased = code.select(gain > 0.7, code.greatest(damping * 0.1, 1e-7), eased)
+        damping = code.select(better, eased, code.greatest(damping * 10.0, 1e-2))
         factor, inverse = _cholesky(code, sums, range(p), damping + 1.0)
         forward: list[Lanes] = []
         predicted = code.lanes(0.0)
@@ -371,7 +373,8 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
             growth = code.least(code.greatest(step[at + 2] * ratio * (1.0 / by_fwhm), -half), width)
             centre = code.least(code.greatest(code.load(theta, at + 1) + shift, lowest), highest)
             moved += [amplitude, centre, code.least(code.greatest(width + growth, narrow), wide)]
-        small = (damping < 2e-2) & (predicted < chi2 * code.scalar(stop, 0)) & ~done
+        enough = chi2 * code.scalar(stop, 0)
+        small = (damping < 1.01) & (predicted * (damping + 1.0) < enough) & ~done
         code.store(sums, count - 1, code.select(small, chi2 - predicted, chi2))
         finished = done | small
         for a in range(p):
@@ -380,6 +383,7 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
             code.store(trial, a, code.select(done, best, moved[a]))
         code.store(state, 0, damping)
         code.store(state, 1, code.select(finished, 1.0, 0.0))
+        code.store(state, 2, predicted)
 
     arrays = (trial_sums, sums, theta, trial, state, bounds, stop)
     return types.void(*arrays, lines_tag, level_tag, shape_tag), _generate(body, 7)
@@ -467,31 +471,31 @@ def residuals(typing, signal, grid, points, offsets, theta, out, lines_tag, leve
 
 
 @intrinsic
-def strongest(typing, corr, score, centres, templates, taken, rule, out, lines_tag):  # noqa: ANN001, ANN202
+def strongest(typing, corr, score, centres, templates, taken, side, out, lines_tag):  # noqa: ANN001, ANN202
     """Write number and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16); number -1: none.
 
-    `rule` (2,): templates within rule[0] MHz of a centre in `taken` (lines, 16) are left out (unused rows lie far away), and
-    those whose correlation has the sign of rule[1]: 1 leaves dips alone, 0 everything.
+    Left out are templates within taken[lines + k] MHz of the centre taken[k] (2 lines, 16), and those whose correlation has the
+    sign of `side` (1,): 1 leaves dips alone, 0 everything.
     """
     lines = len(lines_tag)
 
-    def body(code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, rule: Any, out: Any) -> None:
-        used = [code.load(taken, k) for k in range(lines)]
-        reach, side = code.scalar(rule, 0), code.scalar(rule, 1)
+    def body(code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, side: Any, out: Any) -> None:
+        used = [(code.load(taken, k), code.load(taken, lines + k)) for k in range(lines)]
+        sign = code.scalar(side, 0)
 
         def one(m: Any, carried: list[Lanes]) -> list[Lanes]:
             best, number, now = carried
             given = code.load(corr, m)
             value = given * given * code.scalar(score, m)
             centre = code.scalar(centres, m)
-            better = (value > best) & ~(given * side > 0.0)
-            for k in range(lines):
-                better = better & ~(code.absolute(centre - used[k]) < reach)
+            better = (value > best) & ~(given * sign > 0.0)
+            for where, reach in used:
+                better = better & ~(code.absolute(centre - where) < reach)
             return [code.select(better, value, best), code.select(better, now, number), now + 1.0]
 
         best, number, _ = code.loop(templates, [code.lanes(0.0), code.lanes(-1.0), code.lanes(0.0)], one)
         code.store(out, 0, number)
         code.store(out, 1, best)
 
-    arrays = (corr, score, centres, templates, taken, rule, out)
+    arrays = (corr, score, centres, templates, taken, side, out)
     return types.void(*arrays, lines_tag), _generate(body, 7)

@@ -8,7 +8,7 @@ from numba import njit
 from analyzers.kernels.codes import BAD_FRAME, LOW_SNR, NOT_CONVERGED, NOT_YET_MEASURED, OK, OUT_OF_WINDOW, OVERLAP
 from analyzers.kernels.judge import NEAR, PROOF, assign_slots, judge_doublets, nearest, only_dips, order_by_centre
 from analyzers.kernels.levmar import minimise
-from analyzers.kernels.matched import correlate, exclude_near, peel
+from analyzers.kernels.matched import exclude_near, peel
 from analyzers.kernels.pixel import (
     OVERLAPPING,
     PASSES,
@@ -40,7 +40,7 @@ def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr
     j = exclude_near(corr, bank[1], found[:2, :kept], bank[3], False)
     if j < 0:
         return -1, 0.0
-    return j, corr[j] * corr[j] * bank[3][j] * spectrum[3].sum() / bank[5]
+    return j, corr[j] * corr[j] * bank[3][j] * spectrum[3].sum() / spectrum.shape[1]
 
 
 @njit(**OPTIONS)
@@ -114,15 +114,17 @@ def search(spectrum, places, padded_signal, start, lines, model, bounds, limits,
             break
         if attempt == 4 and lines < 2:
             break
-        correlate(bank[0], padded_signal, corr)
+        padded[:] = padded_signal
         if attempt == 2:
             count = grow(spectrum, places, lines, model, bounds, limits, bank, scratch)
-        elif attempt < 4:
-            distance = 1.0 if attempt < 2 else 0.35
-            count = peel(corr, bank[1], bank[2], bank[3], bank[4], distance, attempt == 0, found[:, :lines])
+        elif attempt == 3:
+            count = peel(bank, bank[3], padded, corr, 0.35, False, found[:, :lines])
+        elif attempt < 2:
+            # widths near the guess only: wide templates see the space between lines as well
+            count = peel(bank, bank[4], padded, corr, 1.0, attempt == 0, found[:, :lines])
         else:
             # the strongest feature may be two lines: start with both halves of it
-            count = peel(corr, bank[1], bank[2], bank[3], bank[4], 1.0, False, found[:, : lines - 1])
+            count = peel(bank, bank[3], padded, corr, 1.0, False, found[:, : lines - 1])
             found[1, count] = found[1, 0] + 0.3 * found[2, 0]
             found[2, count] = found[2, 0]
             found[1, 0] -= 0.3 * found[2, 0]
@@ -351,8 +353,8 @@ def fit_pixels(
     noise, saturation
         As in `load_pixel`.
     total_lines, model, limits, bounds, bank
-        limits = (window, fwhm limits, threshold, tolerance, fwhm guess); bank as made by `make_bank` with the sum of its
-        weights appended.
+        limits = (window, fwhm limits, threshold, tolerance, fwhm guess); bank as made by `make_bank` with the scores of
+        the templates at the width guess (0 for others) appended.
     start
         (2, lines) guesses and their widths, or (2, 0).
     pairs, preferred
