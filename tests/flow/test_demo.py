@@ -5,6 +5,7 @@ One demo serves all these tests: it takes minutes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -28,9 +29,21 @@ from stream.messages import StateUpdate
 from stream.paths import documents_path, frames_path
 from stream.settings import StreamSettings
 from stream.state import StateSubscriber
+from tests.dashboard.browser import CHROMIUM, DRIVER, browser, complaints
 
 NVDAC = [sys.executable, "-m", "deploy.cli"]
 DEMO_TIMEOUT_S = 900.0
+LOOK_S = 0.7
+"""Interval of looks at the page, s."""
+PIXELS = """(() => {
+  const canvas = document.querySelector('[data-key=s] canvas.base');
+  if (!canvas || !canvas.width) return null;
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  let hash = 0;
+  for (let i = 0; i < data.length; i += 4) hash = (hash * 31 + data[i] + 7 * data[i + 2]) | 0;
+  return hash;
+})()"""
+"""Hash of the pixels of the s map."""
 KILL_WORKER_AT_SWEEP = 3
 """Sweep of the warming in whose middle a worker is killed."""
 
@@ -47,6 +60,9 @@ class Demo:
     changed_within_a_sweep: bool
     events: list[str]
     lost_leases: int
+    pictures: dict[int, set[int]]
+    badge: str
+    complaints: list[str]
 
     @property
     def run_uid(self) -> str:
@@ -67,11 +83,16 @@ class Watcher:
         self.revisions: set[tuple[int, int]] = set()
         self.events: set[str] = set()
         self.lost_leases = 0
+        self.sweep = -1
+        self.pictures: dict[int, set[int]] = {}
+        self.badge = ""
+        self.complaints: list[str] = []
 
     def take(self, update: StateUpdate) -> None:
         header: dict[str, Any] = dict(update.header)
         if update.channel == "map/s":
             self.s_maps += 1
+            self.sweep = header["sweep"]
             self.revisions.add((header["sweep"], header["revision"]))
         if update.channel == "events":
             self.events |= {event["text"] for event in header["events"]}
@@ -80,6 +101,14 @@ class Watcher:
         middle = header.get("frames_total", 0) // 3
         if update.channel == "camera" and header["sweep"] >= KILL_WORKER_AT_SWEEP and header["frames_sent"] > middle:
             self.kill("worker-1")
+
+    def look(self, page: Any) -> None:
+        """Look at the s map in the browser: how many different pictures does it show of one sweep?"""
+        before = self.sweep
+        picture = page.execute_script(f"return {PIXELS}")
+        if picture is not None and before == self.sweep:
+            self.pictures.setdefault(before, set()).add(picture)
+        self.badge = page.execute_script("return document.querySelector('#badge').textContent.trim()")
 
     def kill(self, name: str) -> None:
         if not self.killed:
@@ -123,7 +152,7 @@ def demo(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
             text=True,
         )
     try:
-        watcher = _watch(process)
+        watcher = _watch(process, folder)
         assert process.wait(60) == 0, log.read_text()
     finally:
         if process.poll() is None:
@@ -139,21 +168,42 @@ def demo(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
         changed_within_a_sweep=any(sweeps.count(sweep) > 1 for sweep in set(sweeps)),
         events=sorted(watcher.events),
         lost_leases=watcher.lost_leases,
+        pictures=watcher.pictures,
+        badge=watcher.badge,
+        complaints=watcher.complaints,
     )
 
 
-def _watch(process: subprocess.Popen[str]) -> Watcher:
+@contextlib.contextmanager
+def _page(folder: Path, url: str) -> Iterator[Any]:
+    """Give the live page in headless Chromium; None where there is no browser (`make test` says so)."""
+    if CHROMIUM is None or DRIVER is None:
+        yield None
+        return
+    with browser(folder / "browser") as driver:
+        driver.get(url)
+        yield driver
+
+
+def _watch(process: subprocess.Popen[str], folder: Path) -> Watcher:
     """Follow the demo until it ends; the plane of a site that has gone simply says nothing more."""
     running: site.Site = wait_for(lambda: next(iter(site.running_sites()), None), process, 60)
     watcher = Watcher(running)
     settings = StreamSettings(running.runtime_dir, running.data_dir)
     deadline = time.monotonic() + DEMO_TIMEOUT_S
-    with StateSubscriber(settings, ("builder", "camera")) as state:
+    wait_for(lambda: (Path(running.runtime_dir) / "ready" / "web").exists(), process, 60)
+    with StateSubscriber(settings, ("builder", "camera")) as state, _page(folder, running.web_url) as page:
+        looked = time.monotonic()
         while process.poll() is None and time.monotonic() < deadline:
             for update in state.poll(0.5):
                 watcher.take(update)
             if not Path(running.runtime_dir).exists():
                 break
+            if page is not None and watcher.sweep > 0 and time.monotonic() - looked > LOOK_S:
+                watcher.look(page)
+                looked = time.monotonic()
+            if page is not None and watcher.sweep <= KILL_WORKER_AT_SWEEP:
+                watcher.complaints = complaints(page)
     return watcher
 
 
@@ -179,6 +229,13 @@ def test_the_page_is_named_first_and_the_data_last(demo: Demo) -> None:
 def test_the_map_changed_while_sweeps_ran(demo: Demo) -> None:
     assert demo.s_maps > demo.numbers["temperature_points"]
     assert demo.changed_within_a_sweep
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium and chromium-driver")
+def test_the_page_showed_the_map_change_within_a_sweep(demo: Demo) -> None:
+    assert demo.badge == "SIMULATED"
+    assert max(len(pictures) for pictures in demo.pictures.values()) > 1
+    assert demo.complaints == []
 
 
 def test_the_killed_worker_s_bands_were_reassigned_and_it_was_said(demo: Demo) -> None:
