@@ -82,7 +82,7 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "decision", "decision", "Adaptive decision", "decision", "side", "the plan's first decision",
-        stale_when="never", reads=("plan",), weight=1.25,
+        stale_when="never", reads=("plan", "sweep", "camera"), weight=1.25,
     ),
     View(
         "devices", "devices", "Devices", "device/", "side", "the device monitor",

@@ -149,7 +149,10 @@ export class MapPanel extends Panel {
       const plan = this.store.header("plan");
       const coming = this.newest !== this.shown && this.newest?.header;
       if (coming) words.push(`the sweep at ${kelvin(coming.temperature_k)} has no values yet`);
-      else if (header.sweep !== undefined) words.push(plan.points_planned ? `point ${Math.min((plan.points_done ?? 0) + (header.final ? 0 : 1), plan.points_planned)} of ${plan.points_planned}` : `sweep ${header.sweep}`);
+      else if (Number.isFinite(header.sweep)) {
+        const number = header.sweep + 1;
+        words.push(number <= plan.points_planned ? `sweep ${number} of ${plan.points_planned}` : `sweep ${number}`);
+      }
       words.push(header.final ? "final" : "running average");
       const now = this.store.header("device/sample_temperature").value;
       if (!coming && header.final && Number.isFinite(now) && Math.abs(now - header.temperature_k) > 2) words.push(`the sample is at ${kelvin(now)} now`);
@@ -215,7 +218,11 @@ export class MapPanel extends Panel {
     if (!um) return;
     const length = [1, 2, 5, 10, 20, 50, 100, 200, 500].findLast((l) => (l / um) * size <= this.box.width * 0.28) ?? 1;
     const width = (length / um) * size;
-    const [right, bottom] = [this.box.x + this.box.width - 6, this.box.y + this.box.height - 6];
+    const bottom = this.box.y + this.box.height - 6;
+    // A marked point is not to lie under it: then it goes to the other corner.
+    const [rows, columns] = this.field.shape;
+    const taken = this.points().some((p) => p.y_px > 0.88 * rows && p.x_px > 0.55 * columns);
+    const right = taken ? this.box.x + 6 + width + 14 : this.box.x + this.box.width - 6;
     context.fillStyle = "rgb(12 14 18 / .82)";
     context.fillRect(right - width - 14, bottom - 24, width + 14, 24);
     context.fillStyle = "#fff";

@@ -6,8 +6,11 @@ export function fixed(value, digits) {
   return value === null || value === undefined || !Number.isFinite(value) ? MISSING : value.toFixed(digits).replace("-", "−");
 }
 
+/** A value and its standard deviation, with as many digits as show at least one of the latter. */
 export function withSigma(value, sigma, digits) {
-  return sigma > 0 ? `${fixed(value, digits)} ± ${fixed(sigma, digits)}` : fixed(value, digits);
+  if (!(sigma > 0)) return fixed(value, digits);
+  const enough = Math.min(Math.max(Math.ceil(-Math.log10(sigma)), digits), 6);
+  return `${fixed(value, enough)} ± ${fixed(sigma, enough)}`;
 }
 
 export function significant(value, digits = 4) {

@@ -111,7 +111,7 @@ class Experiment:
 
     def map_header(self, unit: str) -> dict:
         return {
-            "run_uid": self.run_uid, "sweep": self.points_done + 1, "revision": 9, "final": self.final,
+            "run_uid": self.run_uid, "sweep": self.points_done, "revision": 9, "final": self.final,
             "temperature_k": self.temperature_k, "unit": unit, "reference": "opening", "status_names": STATUS_NAMES,
         }  # fmt: skip
 
@@ -144,14 +144,14 @@ class Experiment:
         tc = np.where((tc_status == OK) & (np.abs(self.depth()) > 0.012), self.tc_k(), np.nan).astype("f4")
         yield "builder", "run", self.run_header(), {}
         yield "builder", "sweep", {
-            "run_uid": self.run_uid, "sweep": self.points_done + 1, "role": "WARMING", "temperature_k": temperature,
+            "run_uid": self.run_uid, "sweep": self.points_done, "role": "WARMING", "temperature_k": temperature,
             "field_gauss": 97.0, "passes": 4, "frames_total": self.frames_total, "frames_sent": self.frames_sent,
             "frames_added": self.frames_sent - 3, "revision": 9, "final": self.final, "history": "ZFC_FW",
         }, {}  # fmt: skip
         yield "builder", "map/s", self.map_header(""), {"value": s, "status": status}
         yield "builder", "map/sigma_zz", self.map_header("GPa"), {"value": sigma_zz.astype("f4"), "status": status}
         yield "builder", "map/tc", self.map_header("K"), {"value": tc, "status": tc_status}
-        header = {"sweep": self.points_done + 1, "temperature_k": temperature, "s": 0.9840, "sigma_s": 0.0006,
+        header = {"sweep": self.points_done, "temperature_k": temperature, "s": 0.9840, "sigma_s": 0.0006,
                   "guides_mhz": [2857.2, 3099.4, 3280.6, 3400.8], "final": self.final}  # fmt: skip
         yield "builder", "spectrum/mean", header, self.spectrum(0.984, 0.00025)
         yield self.curves()
@@ -193,10 +193,10 @@ class Experiment:
         light *= np.where(np.hypot(x, y) > 46.5, 0.12, 1.0) * np.where(np.hypot(x - 24, y - 27) < 5.5, 0.45, 1.0)
         frame = rng.poisson(light * 0.9).astype("u2")
         now = time.time()
-        header = {"sweep": self.points_done + 1, "pass_index": 2, "index": self.frames_sent % 120, "time_s": now}
+        header = {"sweep": self.points_done, "pass_index": 2, "index": self.frames_sent % 120, "time_s": now}
         yield "camera", "frame", header, {"value": frame}
         yield "camera", "camera", {
-            "state": "sending", "run_uid": self.run_uid, "sweep": self.points_done + 1, "frames_sent": self.frames_sent,
+            "state": "sending", "run_uid": self.run_uid, "sweep": self.points_done, "frames_sent": self.frames_sent,
             "frames_total": self.frames_total, "ring_fill": 0.18, "rate_hz": 298.4, "reassignments": 0, "leases": [],
         }, {}  # fmt: skip
 
