@@ -191,7 +191,7 @@ def _watch(process: subprocess.Popen[str], folder: Path) -> Watcher:
     watcher = Watcher(running)
     settings = StreamSettings(running.runtime_dir, running.data_dir)
     deadline = time.monotonic() + DEMO_TIMEOUT_S
-    wait_for(lambda: (Path(running.runtime_dir) / "ready" / "web").exists(), process, 60)
+    wait_for((Path(running.runtime_dir) / "ready" / "web").exists, process, 60)
     with StateSubscriber(settings, ("builder", "camera")) as state, _page(folder, running.web_url) as page:
         looked = time.monotonic()
         while process.poll() is None and time.monotonic() < deadline:
