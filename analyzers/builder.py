@@ -28,6 +28,7 @@ from analyzers.run_work import RunWork
 from analyzers.settings import AnalysisSettings, BuilderProcess
 from analyzers.storage import MapStore, Register
 from analyzers.tc import tc_of
+from analyzers.warming import one_at_a_time
 from stream.archive_hdf5 import FrameFile, FramesError
 from stream.builder_inbox import BuilderEvent, BuilderInbox
 from stream.health import clear_ready, mark_ready
@@ -244,7 +245,8 @@ def warm_up() -> None:
 def run_builder(process: BuilderProcess, stop: threading.Event) -> None:
     """Build maps until `stop` is set."""
     clear_ready(process.stream, "builder")
-    warm_up()
+    with one_at_a_time(process.stream):
+        warm_up()
     with BuilderInbox(process.stream) as inbox, StatePublisher(process.stream, "builder") as publisher:
         builder = Builder(inbox, publisher, MapStore(process.stream.data_dir, _register(process)))
         mark_ready(process.stream, "builder")

@@ -19,6 +19,7 @@ from analyzers.fitting import warm_up
 from analyzers.regions import regions_of
 from analyzers.settings import AnalysisSettings, WorkerProcess
 from analyzers.spectrum import fit, normalise, refusal, reply
+from analyzers.warming import one_at_a_time
 from stream.health import clear_ready, mark_ready
 from stream.messages import Json, RunStart, SpectrumReply, SpectrumRequest
 from stream.settings import load_settings
@@ -173,7 +174,8 @@ class Worker:
 def run(process: WorkerProcess, stop: threading.Event) -> None:
     """Work until `stop` is set."""
     clear_ready(process.stream, process.worker)
-    warm_up(AnalysisSettings())
+    with one_at_a_time(process.stream):
+        warm_up(AnalysisSettings())
     with WorkerLink(process.stream, process.worker) as link:
         worker = Worker(link, process.worker)
         mark_ready(process.stream, process.worker)
