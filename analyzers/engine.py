@@ -1,4 +1,4 @@
-"""From settings and a frequency list to a plan for the kernels, and from sums to planes: fast path, then robust path."""
+"""From settings and a list to a plan for the kernels, and from sums to planes: fast path, then robust path."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def empty_planes(lines: int, doublets: int, pixels: int) -> Planes:
 
 
 def flat_view(cube_sums: NDArray[np.generic]) -> tuple[NDArray[np.generic], int]:
-    """Return the cube (f, y, x) as one contiguous array and the distance of its planes; a copy only where rows have gaps."""
+    """Return the cube (f, y, x) as one contiguous array and the distance of its planes; a copy where rows have gaps."""
     _, rows, width = cube_sums.shape
     size = cube_sums.itemsize
     plane, row, column = cube_sums.strides

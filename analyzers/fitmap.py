@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ DESCRIPTIONS: dict[str, str] = {
     "contrast": "contrast of each line relative to the baseline (line, y, x): a dip is negative, a peak positive",
     "contrast_sigma": "standard deviation of contrast, times sqrt(max(1, chi2))",
     "pair_correlation": "correlation between the two centres of each doublet (doublet, y, x)",
-    "baseline": "mean counts per pass off the lines at the middle of the frequency list, camera offset taken off (y, x)",
+    "baseline": "mean counts off the lines at the middle of the list, camera offset taken off (y, x)",
     "slope": "relative slope of the baseline (y, x)",
     "chi2": "chi2 per degree of freedom against the noise model (y, x)",
     "line_status": "status code of each line (line, y, x)",
@@ -126,13 +127,15 @@ class FitMap:
         KeyError
             Where a plane is missing.
         """
-        values = {name: np.asarray(planes[name]) for name in UNITS}
+        values: dict[str, Any] = {name: np.asarray(planes[name]) for name in UNITS}
         return FitMap(**values, pairs=tuple((int(low), int(high)) for low, high in pairs))
 
     @staticmethod
     def concat(bands: Sequence[FitMap]) -> FitMap:
         """Join bands (in row order) to one map."""
-        joined = {name: np.concatenate([getattr(band, name) for band in bands], axis=-2) for name in UNITS}
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(band, name) for band in bands], axis=-2) for name in UNITS
+        }
         return FitMap(**joined, pairs=bands[0].pairs)
 
     @staticmethod
@@ -150,5 +153,5 @@ class FitMap:
 
     def rows(self, y0: int, y1: int) -> FitMap:
         """Return rows y0:y1 as a map of their own (views)."""
-        cut = {name: getattr(self, name)[..., y0:y1, :] for name in UNITS}
+        cut: dict[str, Any] = {name: getattr(self, name)[..., y0:y1, :] for name in UNITS}
         return dataclasses.replace(self, **cut)

@@ -1,4 +1,4 @@
-"""Fit every pixel of a cube: the final result depends on the pixel's own sums, the list, the noise and the settings only."""
+"""Fit every pixel of a cube: a final result depends on the pixel's sums, the list, the noise and the settings alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def fit_image(
     settings: AnalysisSettings,
     threads: int = 0,
 ) -> FitMap:
-    """Fit a whole image in several threads over row bands: bit-identical to any other partition. 0 threads: all cores."""
+    """Fit a whole image in several threads (0: all cores) over row bands: bit-identical to any other partition."""
     n, rows, width = cube_sums.shape
     plan = cached_plan(passes_added, frequency_mhz, n, noise, settings, provisional=False)
     if plan is None:
@@ -107,7 +108,7 @@ def fit_image(
     workers = threads or len(os.sched_getaffinity(0))
     # more bands than threads: pixels differ in how long they take
     edges = np.unique(np.linspace(0, rows, min(rows, 4 * workers if workers > 1 else 1) + 1).astype(int))
-    bands = [cube_sums[:, low:high] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    bands = [cube_sums[:, low:high] for low, high in pairwise(edges)]
     if len(bands) == 1:
         return _fit_rows(plan, cube_sums, settings)
     with ThreadPoolExecutor(workers) as pool:
@@ -135,8 +136,9 @@ def fit_spectrum(
     plan = replace(plan, order=np.arange(len(values), dtype=np.int64))
     planes = fit_flat(plan, values, 1, 1, fast=False)
     found = FitMap.from_planes({k: v.reshape(*v.shape[:-1], 1, 1) for k, v in planes.items()}, settings.doublets)
-    pixel = [found.centre_mhz[:, 0, 0], found.fwhm_mhz[:, 0, 0], found.contrast[:, 0, 0]]
-    shape = model_spectrum(frequency, *[v.astype(float).tolist() for v in pixel], settings, float(found.slope[0, 0]))
+    planes = found.centre_mhz, found.fwhm_mhz, found.contrast
+    centre, width, depth = ([float(value) for value in plane[:, 0, 0]] for plane in planes)
+    shape = model_spectrum(frequency, centre, width, depth, settings, float(found.slope[0, 0]))
     return SpectrumFit(found, (1.0 + shape) * float(found.baseline[0, 0]) - 1.0)
 
 
@@ -148,7 +150,7 @@ def model_spectrum(
     settings: AnalysisSettings,
     slope: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Return PL / baseline - 1 (f,) of the lines given (those with NaN are left out); slope in 1/MHz about the middle."""
+    """Return PL / baseline - 1 (f,) of the lines given; NaN: left out; slope in 1/MHz about the middle."""
     f = np.asarray(frequency_mhz, np.float64)
     middle = 0.5 * (f.min() + f.max())
     tilt = slope if np.isfinite(slope) else 0.0

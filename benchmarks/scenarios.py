@@ -1,4 +1,4 @@
-"""Spectra with known truth on which every fit engine is judged: the reference problem and the ways in which fits fail."""
+"""Spectra with known truth on which every fit engine is judged: the reference problem and what makes fits fail."""
 
 from __future__ import annotations
 
@@ -181,8 +181,8 @@ def score(scene: Scene, centre: Floats, sigma: Floats, ok: NDArray[np.bool_]) ->
 
     Returns
     -------
-    share of pixels wrong and unflagged, share correctly resolved. Wrong: called good, and a centre off by more than 5 sigma and
-    0.15 of the width, or a line where there is none.
+    share of pixels wrong and unflagged, share correctly resolved. Wrong: called good, and a centre off by more than 5
+    sigma and 0.15 of the width, or a line where there is none.
     """
     limit = np.maximum(5 * sigma, 0.15 * scene.fwhm_mhz) + scene.ambiguity_mhz
     right = (np.abs(centre - scene.centre_mhz) <= limit).all(axis=0)

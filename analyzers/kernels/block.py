@@ -1,19 +1,18 @@
-"""The fast fit: blocks of sixteen pixels in float32, matched-filter starts, a few passes; what is not clean goes to `robust`.
+"""The fast fit: blocks of sixteen pixels in float32, matched-filter starts; what is not clean goes to `robust`.
 
-A pixel's result never depends on its neighbours in the block: lanes are independent, a lane that is done stays as it is, and
-the last block is filled up by repeating its last pixel.
+A pixel's result never depends on its neighbours in the block: lanes are independent, a lane that is done stays as it
+is, and the last block is filled up by repeating its last pixel.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from analyzers.kernels.codes import OK
+from analyzers.kernels.codes import OK, Array, Pack
+from analyzers.kernels.compiled import kernel
 from analyzers.kernels.judge import NEAR, judge_doublets, judge_line, nearest, only_dips, order_by_centre
 from analyzers.kernels.lanes import WIDTH
 from analyzers.kernels.programs import CHUNK, accumulate, advance, correlate_block, residuals, strongest, uncertainty
-from analyzers.kernels.shapes import OPTIONS
 
 PASSES = 12
 """Most passes of a block; pixels not done by then go to the robust path."""
@@ -21,8 +20,20 @@ EXCLUSION = np.float32(0.7)
 """Least distance of two first guesses, in widths of the stronger."""
 
 
-@njit(**OPTIONS)
-def load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise, signal, reference, good):
+@kernel
+def load_block(
+    flat: Array,
+    stride: int,
+    order: Array,
+    first: int,
+    pixels: int,
+    inverse_passes: Array,
+    roots: Array,
+    noise: Pack,
+    signal: Array,
+    reference: Array,
+    good: Array,
+) -> None:
     """Turn the sums of sixteen pixels into signals times the weight root.
 
     Parameters
@@ -79,8 +90,19 @@ def load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise,
                 signal[i, j] = np.float32(0.0)
 
 
-@njit(**OPTIONS)
-def pick_lines(bank, scores, corr, taken, side, choice, trial, level, width, lines_tag):
+@kernel
+def pick_lines(
+    bank: Pack,
+    scores: Array,
+    corr: Array,
+    taken: Array,
+    side: Array,
+    choice: Array,
+    trial: Array,
+    level: int,
+    width: np.float32,
+    lines_tag: Array,
+) -> None:
     """Peel the lines of sixteen pixels off their correlations, as `matched.peel` does, and write them to `trial`."""
     _, centres, widths, score, _, gram = bank
     lines = len(lines_tag)
@@ -107,8 +129,8 @@ def pick_lines(bank, scores, corr, taken, side, choice, trial, level, width, lin
                     corr[i, j] -= amplitude * gram[t, i]
 
 
-@njit(**OPTIONS)
-def top_of_parabola(corr, score, centres, widths, t, j):
+@kernel
+def top_of_parabola(corr: Array, score: Array, centres: Array, widths: Array, t: int, j: int) -> np.float32:
     """Return how far from template t the filter's output has its top, MHz: near it, it is a parabola."""
     zero = np.float32(0.0)
     if t == 0 or t == corr.shape[0] - 1 or widths[t - 1] != widths[t] or widths[t + 1] != widths[t]:
@@ -125,8 +147,8 @@ def top_of_parabola(corr, score, centres, widths, t, j):
     return min(max(half * (left - right) / bend, -half), half) * (centres[t + 1] - centres[t])
 
 
-@njit(**OPTIONS)
-def warm_start(warm, first, pixels, middle, trial, level):
+@kernel
+def warm_start(warm: Array, first: int, pixels: int, middle: float, trial: Array, level: int) -> None:
     """Start from an earlier result; a pixel without one gets no amplitude and soon another start."""
     for j in range(WIDTH):
         pixel = min(first + j, pixels - 1)
@@ -138,9 +160,9 @@ def warm_start(warm, first, pixels, middle, trial, level):
             trial[at + 2, j] = warm[1, k, pixel] if known else np.float32(10.0)
 
 
-@njit(**OPTIONS)
-def mask_lines(theta, variance, lines, level, taken):
-    """Mark the centres of all lines but the weakest: what the fit leaves beside them is their shape, not another line."""
+@kernel
+def mask_lines(theta: Array, variance: Array, lines: int, level: int, taken: Array) -> None:
+    """Mark all lines but the weakest: what the fit leaves beside them is their shape, not another line."""
     held = variance.shape[0] - lines
     for j in range(WIDTH):
         weakest = 0
@@ -153,8 +175,21 @@ def mask_lines(theta, variance, lines, level, taken):
             taken[lines + k, j] = np.float32(0.0) if k == weakest else np.float32(NEAR) * theta[level + 3 * k + 2, j]
 
 
-@njit(**OPTIONS)
-def iterate(signal, grid, offsets, baseline, limits, trial, theta, trial_sums, sums, state, scratch, tags):
+@kernel
+def iterate(
+    signal: Array,
+    grid: Array,
+    offsets: Array,
+    baseline: Array,
+    limits: Pack,
+    trial: Array,
+    theta: Array,
+    trial_sums: Array,
+    sums: Array,
+    state: Array,
+    scratch: Array,
+    tags: Pack,
+) -> None:
     """Run Levenberg-Marquardt passes until all sixteen are done or PASSES are over."""
     lines_tag, level_tag, parts_tag, shape_tag = tags
     bounds, stop = limits
@@ -171,8 +206,18 @@ def iterate(signal, grid, offsets, baseline, limits, trial, theta, trial_sums, s
             break
 
 
-@njit(**OPTIONS)
-def write_pixel(theta, sigma, order, lines, level, middle, half_span, pixel, planes):
+@kernel
+def write_pixel(
+    theta: Array,
+    sigma: Array,
+    order: Array,
+    lines: int,
+    level: int,
+    middle: float,
+    half_span: float,
+    pixel: int,
+    planes: Pack,
+) -> None:
     """Write the lines of a clean pixel, ascending."""
     centre, centre_sigma, fwhm, fwhm_sigma, contrast, contrast_sigma, line_status = planes
     for s in range(lines):
@@ -189,9 +234,11 @@ def write_pixel(theta, sigma, order, lines, level, middle, half_span, pixel, pla
         line_status[s, pixel] = OK
 
 
-@njit(**OPTIONS)
-def judge_lane(theta, sigma, strength, lines, level, limits, guesses):
-    """Return whether every line of a lane is OK (and near its guess, where there are guesses), and the least significance."""
+@kernel
+def judge_lane(
+    theta: Array, sigma: Array, strength: Array, lines: int, level: int, limits: Pack, guesses: Array
+) -> tuple[bool, float]:
+    """Return whether every line of a lane is OK (and near its guess, if there is one), and the least strength."""
     least = np.inf
     half = 0.5 * (limits[0][1] - limits[0][0])
     centred = ((-half, half), limits[1], limits[2], limits[3], limits[4])
@@ -209,8 +256,23 @@ def judge_lane(theta, sigma, strength, lines, level, limits, guesses):
     return clean, least
 
 
-@njit(**OPTIONS)
-def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses, warm, pairs, out, stragglers, tags):
+@kernel
+def fit_blocks(
+    flat: Array,
+    stride: int,
+    order: Array,
+    pixels: int,
+    tables: Pack,
+    noise: Pack,
+    limits: Pack,
+    bank: Pack,
+    guesses: Array,
+    warm: Array,
+    pairs: Array,
+    out: Pack,
+    stragglers: Array,
+    tags: Pack,
+) -> int:
     """Fit all pixels of a band block by block.
 
     Parameters
@@ -218,13 +280,15 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     flat, stride, order, pixels
         As in `load_block`.
     tables
-        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, sides of `strongest`: dips only, any), float32.
+        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, sides of `strongest`: dips only,
+        any), float32.
     noise
         (offset, shot, read, saturation, passes per unit weight).
     limits
         (window, width limits, significance, tolerance, width guess).
     bank
-        (tiles (m / 8, n, 8), centres (m,), widths (m,), score (m,), the same at the width guess only, gram (m, m)), float32.
+        (tiles (m / 8, n, 8), centres (m,), widths (m,), score (m,), the same at the width guess only, gram (m, m)),
+        float32.
     guesses
         (lines,) MHz, or (0,).
     warm
@@ -330,12 +394,27 @@ def fit_blocks(flat, stride, order, pixels, tables, noise, limits, bank, guesses
     return count
 
 
-@njit(**OPTIONS)
-def measure_block(theta, variance, sums, state, good, reference, noise, limits, guesses, n, lines, level, lanes):
+@kernel
+def measure_block(
+    theta: Array,
+    variance: Array,
+    sums: Array,
+    state: Array,
+    good: Array,
+    reference: Array,
+    noise: Pack,
+    limits: Pack,
+    guesses: Array,
+    n: int,
+    lines: int,
+    level: int,
+    lanes: Pack,
+) -> bool:
     """Turn a block's result into parameters and sigmas per lane.
 
-    `lanes` is (theta (16, p), sigma (16, p), facts (4, 16)); facts: clean, reduced chi2, variance of the signal at weight 1,
-    largest chi2 that may hide in the residual (0: nothing can). Returns whether any lane needs its residual looked at.
+    `lanes` is (theta (16, p), sigma (16, p), facts (4, 16)); facts: clean, reduced chi2, variance of the signal at
+    weight 1, largest chi2 that may hide in the residual (0: nothing can). Returns whether any lane needs its residual
+    looked at.
     """
     lane_theta, lane_sigma, facts = lanes
     p = level + 3 * lines
@@ -371,8 +450,20 @@ def measure_block(theta, variance, sums, state, good, reference, noise, limits, 
     return check
 
 
-@njit(**OPTIONS)
-def finish_lane(theta, sigma, variance, facts, reference, lines, level, frame, pairs, pixel, out):
+@kernel
+def finish_lane(
+    theta: Array,
+    sigma: Array,
+    variance: Array,
+    facts: Array,
+    reference: float,
+    lines: int,
+    level: int,
+    frame: Pack,
+    pairs: Array,
+    pixel: int,
+    out: Pack,
+) -> None:
     """Write the planes of one clean pixel."""
     middle, half_span = frame
     line_planes, pair_correlation, baseline, slope, chi2_plane, doublet_status, status = out

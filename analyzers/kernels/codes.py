@@ -1,6 +1,13 @@
-"""Numbers the kernels share with Python: status codes and line-shape codes."""
+"""What the kernels share with Python: status codes, line-shape codes, kinds of arguments."""
 
 from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""A numpy array; numba infers its dtype, the docstring says what it holds."""
+Pack: TypeAlias = Any
+"""A tuple of arguments that always travel together."""
 
 OK = 0
 LOW_SNR = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from analyzers.kernels.codes import (
     CONTRAST_CROSSING,
@@ -13,8 +12,10 @@ from analyzers.kernels.codes import (
     OK,
     OUT_OF_WINDOW,
     OVERLAP,
+    Array,
+    Pack,
 )
-from analyzers.kernels.shapes import OPTIONS
+from analyzers.kernels.compiled import kernel
 
 NEAR = 1.2
 """Lines closer than this many mean widths must prove that they are two."""
@@ -24,8 +25,8 @@ PROOF = 0.64
 """The proof: chi2 worse with one line less by this share of the squared significance."""
 
 
-@njit(**OPTIONS)
-def needed_strength(width, threshold, guess):
+@kernel
+def needed_strength(width: float, threshold: float, guess: float) -> float:
     """Return the least strength of a line of this width: more than an octave from the guess it is more likely noise.
 
     The threshold times 1 + half the octaves beyond the first, so a line four times narrower needs half as much again.
@@ -33,8 +34,8 @@ def needed_strength(width, threshold, guess):
     return threshold * (1.0 + 0.5 * min(max(abs(np.log2(width / guess)) - 1.0, 0.0), 2.0))
 
 
-@njit(**OPTIONS)
-def nearest(theta, lines, level, k):
+@kernel
+def nearest(theta: Array, lines: int, level: int, k: int) -> tuple[int, float]:
     """Return the line nearest to line k (-1: there is no other) and its distance in mean widths of the two."""
     at = level + 3 * k
     best = -1
@@ -48,8 +49,8 @@ def nearest(theta, lines, level, k):
     return best, least
 
 
-@njit(**OPTIONS)
-def alike(theta, level, j, k):
+@kernel
+def alike(theta: Array, level: int, j: int, k: int) -> bool:
     """Tell whether two overlapping lines are believable: same sign, widths within a factor 2, amplitudes within 3."""
     a, b = level + 3 * j, level + 3 * k
     amplitudes = theta[a] / theta[b]
@@ -57,8 +58,8 @@ def alike(theta, level, j, k):
     return 1.0 / 3.0 < amplitudes < 3.0 and 0.5 < widths < 2.0
 
 
-@njit(**OPTIONS)
-def only_dips(theta, lines, level):
+@kernel
+def only_dips(theta: Array, lines: int, level: int) -> bool:
     """Tell whether every line is a dip: peaks are believed only after a start without them was tried."""
     for k in range(lines):
         if theta[level + 3 * k] > 0.0:
@@ -66,8 +67,8 @@ def only_dips(theta, lines, level):
     return True
 
 
-@njit(**OPTIONS)
-def judge_line(theta, sigma, strength, lines, level, k, limits):
+@kernel
+def judge_line(theta: Array, sigma: Array, strength: Array, lines: int, level: int, k: int, limits: Pack) -> int:
     """Return the status code of line k.
 
     Parameters
@@ -75,8 +76,8 @@ def judge_line(theta, sigma, strength, lines, level, k, limits):
     theta, sigma
         (p,) parameters and standard deviations.
     strength
-        (lines,) |amplitude| over its standard deviation at the given centres and widths: the square is the chi2 that the line
-        takes off. The full sigma, with the width free, would hide clear lines at low SNR.
+        (lines,) |amplitude| over its standard deviation at the given centres and widths: the square is the chi2 that
+        the line takes off. The full sigma, with the width free, would hide clear lines at low SNR.
     limits
         (window, width limits, significance, tolerance, width guess).
     """
@@ -101,8 +102,8 @@ def judge_line(theta, sigma, strength, lines, level, k, limits):
     return OK
 
 
-@njit(**OPTIONS)
-def order_by_centre(theta, lines, level, order):
+@kernel
+def order_by_centre(theta: Array, lines: int, level: int, order: Array) -> None:
     """Write line numbers in order of their centre to `order`."""
     for k in range(lines):
         order[k] = k
@@ -113,8 +114,8 @@ def order_by_centre(theta, lines, level, order):
             j -= 1
 
 
-@njit(**OPTIONS)
-def assign_slots(centres, found, start, slots_total, preferred, slots):
+@kernel
+def assign_slots(centres: Array, found: int, start: Array, slots_total: int, preferred: Array, slots: Array) -> None:
     """Choose the line number of each line found, keeping their order.
 
     Parameters
@@ -167,8 +168,8 @@ def assign_slots(centres, found, start, slots_total, preferred, slots):
             choice[j] = choice[j - 1] + 1
 
 
-@njit(**OPTIONS)
-def judge_doublets(pairs, line_status, contrast, guessed, doublet_status):
+@kernel
+def judge_doublets(pairs: Array, line_status: Array, contrast: Array, guessed: bool, doublet_status: Array) -> int:
     """Write the status of each doublet from its lines'; return the status of the whole spectrum.
 
     `guessed` tells that line numbers come from guesses: without, a spectrum with lines missing is trusted in its first

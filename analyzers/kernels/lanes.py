@@ -1,8 +1,9 @@
-"""Sixteen pixels side by side: a small language over LLVM vectors, so that a kernel's arithmetic is written once in Python.
+"""Sixteen pixels side by side: a small language over LLVM vectors, so that arithmetic is written once, in Python.
 
-The compiler's own vectoriser decides anew at every change of the code what to fuse and in which order to add. Here each
-operation is written out: `fma` where we say so and nowhere else, one division, one square root, all correctly rounded. The bits
-are the same on every CPU with FMA, whatever the width of its registers, and each lane is independent of its neighbours.
+The compiler's own vectoriser decides anew at every change of the code what to fuse and in which order to add. Here
+each operation is written out: `fma` where we say so and nowhere else, one division, one square root, all correctly
+rounded. The bits are the same on every CPU with FMA, whatever the width of its registers, and each lane is
+independent of its neighbours.
 """
 
 from __future__ import annotations

@@ -1,19 +1,22 @@
 """Levenberg-Marquardt for one spectrum in float64: the robust path.
 
-Parameters theta: [level, slope (if linear), then per line: amplitude, centre, fwhm]. The signal is PL / PL0 - 1; slope is per
-unit u, u = -1 ... 1 over the list. All work arrays come from the caller.
+Parameters theta: [level, slope (if linear), then per line: amplitude, centre, fwhm]. The signal is PL / PL0 - 1;
+slope is per unit u, u = -1 ... 1 over the list. All work arrays come from the caller.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from analyzers.kernels.shapes import OPTIONS, line
+from analyzers.kernels.codes import Array, Pack
+from analyzers.kernels.compiled import kernel
+from analyzers.kernels.shapes import line
 
 
-@njit(**OPTIONS)
-def normal_equations(spectrum, theta, lines, model, matrix, gradient, row):
+@kernel
+def normal_equations(
+    spectrum: Array, theta: Array, lines: int, model: Pack, matrix: Array, gradient: Array, row: Array
+) -> float:
     """Fill the weighted normal matrix and gradient at theta; return chi2.
 
     Parameters
@@ -61,8 +64,8 @@ def normal_equations(spectrum, theta, lines, model, matrix, gradient, row):
     return chi2
 
 
-@njit(**OPTIONS)
-def cholesky(matrix, p, damping, factor):
+@kernel
+def cholesky(matrix: Array, p: int, damping: float, factor: Array) -> bool:
     """Factor matrix + damping * diagonal (lower triangles); False where it is not positive definite."""
     for a in range(p):
         for b in range(a + 1):
@@ -80,8 +83,8 @@ def cholesky(matrix, p, damping, factor):
     return True
 
 
-@njit(**OPTIONS)
-def solve(factor, p, right, out):
+@kernel
+def solve(factor: Array, p: int, right: Array, out: Array) -> None:
     """Solve factor factor^T out = right."""
     for a in range(p):
         total = right[a]
@@ -95,8 +98,8 @@ def solve(factor, p, right, out):
         out[a] = total / factor[a, a]
 
 
-@njit(**OPTIONS)
-def hold_bounds(theta, lines, level, bounds, matrix, gradient):
+@kernel
+def hold_bounds(theta: Array, lines: int, level: int, bounds: Array, matrix: Array, gradient: Array) -> None:
     """Take out of the step those centres and widths that sit at a bound and are pushed beyond it.
 
     `bounds` is (2, 2 lines): lower and upper for centre, fwhm of each line.
@@ -114,8 +117,8 @@ def hold_bounds(theta, lines, level, bounds, matrix, gradient):
                     matrix[b, a] = 0.0
 
 
-@njit(**OPTIONS)
-def take_step(theta, step, lines, level, bounds, out):
+@kernel
+def take_step(theta: Array, step: Array, lines: int, level: int, bounds: Array, out: Array) -> None:
     """Write theta + step to `out`, each line moved by at most half a width and kept within bounds."""
     for a in range(level):
         out[a] = theta[a] + step[a]
@@ -129,8 +132,10 @@ def take_step(theta, step, lines, level, bounds, out):
         out[at + 2] = min(max(width + grow, bounds[0, 2 * k + 1]), bounds[1, 2 * k + 1])
 
 
-@njit(**OPTIONS)
-def minimise(spectrum, theta, lines, model, bounds, tolerance, passes, work):
+@kernel
+def minimise(
+    spectrum: Array, theta: Array, lines: int, model: Pack, bounds: Array, tolerance: float, passes: int, work: Array
+) -> tuple[float, bool]:
     """Minimise chi2 from theta (changed in place); the final normal matrix's factor stays in `work[2]`.
 
     Stops when the predicted decrease of chi2 is below `tolerance` x chi2 per degree of freedom.
@@ -179,8 +184,8 @@ def minimise(spectrum, theta, lines, model, bounds, tolerance, passes, work):
     return chi2, False
 
 
-@njit(**OPTIONS)
-def eased(damping, gain):
+@kernel
+def eased(damping: float, gain: float) -> float:
     """Return the damping after a step that lowered chi2 by `gain` times what was predicted.
 
     Poor steps are damped: where the list has gaps a Gauss-Newton step overshoots to and fro around the minimum.
@@ -192,8 +197,8 @@ def eased(damping, gain):
     return max(damping * 0.1, 1e-7)
 
 
-@njit(**OPTIONS)
-def covariance(factor, p, out):
+@kernel
+def covariance(factor: Array, p: int, out: Array) -> None:
     """Write the inverse of factor factor^T to `out` (p, p): the covariance of the parameters."""
     for a in range(p):
         for b in range(p):

@@ -1,7 +1,7 @@
 """Matched filter: where the lines of a spectrum may be, without any guess, for any frequency list.
 
-A bank of template lines (several widths, centres all over the list), each freed of its overlap with the baseline, is correlated
-with the signal; the strongest is peeled off, and so on.
+A bank of template lines (several widths, centres all over the list), each freed of its overlap with the baseline, is
+correlated with the signal; the strongest is peeled off, and so on.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from analyzers.kernels.shapes import OPTIONS, line_profile
+from analyzers.kernels.codes import Array, Pack
+from analyzers.kernels.compiled import kernel
+from analyzers.kernels.shapes import line_profile
 
 WIDTH_FACTORS = (0.35, 1.0, 1.8, 3.2)
 """Template widths of the robust path in units of the width guess."""
@@ -20,9 +21,9 @@ FAST_FACTORS = (1.0, 2.3)
 """Those of the fast path."""
 
 
-@njit(**OPTIONS)
-def exclude_near(corr, centres, taken, score, dips):
-    """Return the best template more than the exclusion distance from every taken centre (`dips`: of dips only); -1 if none."""
+@kernel
+def exclude_near(corr: Array, centres: Array, taken: Array, score: Array, dips: bool) -> int:
+    """Return the best template outside every taken range (`dips`: of dips only); -1 if there is none."""
     best = -1
     best_score = 0.0
     for j in range(corr.shape[0]):
@@ -38,8 +39,8 @@ def exclude_near(corr, centres, taken, score, dips):
     return best
 
 
-@njit(**OPTIONS)
-def correlate(by_point, signal, out):
+@kernel
+def correlate(by_point: Array, signal: Array, out: Array) -> None:
     """Write the correlation of every template with the signal: out[j] = sum_i by_point[i, j] signal[i]."""
     out[:] = 0.0
     for i in range(by_point.shape[0]):
@@ -49,8 +50,8 @@ def correlate(by_point, signal, out):
                 out[j] += by_point[i, j] * value
 
 
-@njit(**OPTIONS)
-def peel(bank, score, signal, corr, distance, dips, found):
+@kernel
+def peel(bank: Pack, score: Array, signal: Array, corr: Array, distance: float, dips: bool, found: Array) -> int:
     """Peel lines off one after the other.
 
     Parameters
@@ -91,8 +92,8 @@ def peel(bank, score, signal, corr, distance, dips, found):
     return found.shape[1]
 
 
-@njit(**OPTIONS)
-def gram_matrix(by_point):
+@kernel
+def gram_matrix(by_point: Array) -> Array:
     """Return the products of all templates (n, m), added in the order of the points."""
     n, m = by_point.shape
     out = np.zeros((m, m))
@@ -104,9 +105,18 @@ def gram_matrix(by_point):
     return out
 
 
-@njit(**OPTIONS)
-def fill_templates(frequency, shape, mixing, offsets_mhz, centres, widths, by_point, score):
-    """Write the templates (n, m), freed of level and slope, and 1 / norm^2 of each (0 where fewer than two points see it)."""
+@kernel
+def fill_templates(
+    frequency: Array,
+    shape: int,
+    mixing: float,
+    offsets_mhz: Array,
+    centres: Array,
+    widths: Array,
+    by_point: Array,
+    score: Array,
+) -> None:
+    """Write templates (n, m) freed of level and slope, and 1 / norm^2 (0 where fewer than two points see the line)."""
     n = frequency.shape[0]
     half_span = max(0.5 * (frequency[n - 1] - frequency[0]), 1e-9)
     u = (frequency - frequency[0]) / half_span
@@ -141,7 +151,8 @@ def make_bank(
 ) -> tuple[NDArray[np.float64], ...]:
     """Make the template bank of a frequency list.
 
-    All points weigh the same, however many passes they have: the bank serves starts, and so stays the same while a sweep runs.
+    All points weigh the same, however many passes they have: the bank serves starts, and so stays the same while a
+    sweep runs.
 
     Parameters
     ----------

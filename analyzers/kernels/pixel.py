@@ -1,15 +1,15 @@
-"""The robust fit of one spectrum: several starts, lowest chi2, lines that are not significant taken out, each value judged."""
+"""Steps of the robust fit of one spectrum: uncertainties, judging a result, one start."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from analyzers.kernels.codes import OK
+from analyzers.kernels.codes import OK, Array, Pack
+from analyzers.kernels.compiled import kernel
 from analyzers.kernels.judge import NEAR, judge_line, nearest, order_by_centre
 from analyzers.kernels.levmar import cholesky, covariance, minimise, normal_equations
 from analyzers.kernels.matched import correlate
-from analyzers.kernels.shapes import OPTIONS, line
+from analyzers.kernels.shapes import line
 
 OVERLAPPING = 1e9
 INVALID = 1e12
@@ -18,9 +18,9 @@ PASSES = 40
 """Most Levenberg-Marquardt passes of one start."""
 
 
-@njit(**OPTIONS)
-def best_levels(spectrum, theta, lines, model, work):
-    """Set level, slope and amplitudes of theta to their least-squares values at its centres and widths (one linear solve)."""
+@kernel
+def best_levels(spectrum: Array, theta: Array, lines: int, model: Pack, work: Array) -> None:
+    """Set level, slope and amplitudes of theta to their least-squares values at its centres and widths."""
     level = model[3]
     count = level + lines
     matrix, factor, vectors = work[0], work[2], work[3]
@@ -57,8 +57,17 @@ def best_levels(spectrum, theta, lines, model, work):
         theta[level + 3 * k] = out[level + k]
 
 
-@njit(**OPTIONS)
-def residual_correlation(spectrum, theta, lines, model, places, bank_by_point, padded, corr):
+@kernel
+def residual_correlation(
+    spectrum: Array,
+    theta: Array,
+    lines: int,
+    model: Pack,
+    places: Array,
+    bank_by_point: Array,
+    padded: Array,
+    corr: Array,
+) -> None:
     """Correlate what the model leaves with the template bank (`places`: index in the list of each point)."""
     level = model[3]
     padded[:] = 0.0
@@ -73,9 +82,9 @@ def residual_correlation(spectrum, theta, lines, model, places, bank_by_point, p
     correlate(bank_by_point, padded, corr)
 
 
-@njit(**OPTIONS)
-def strengths(matrix, theta, lines, level, scale, strength):
-    """Write |amplitude| / sigma of each line with centres and widths held: from the rows of level, slope and amplitudes."""
+@kernel
+def strengths(matrix: Array, theta: Array, lines: int, level: int, scale: float, strength: Array) -> None:
+    """Write |amplitude| / sigma of each line with centres and widths held."""
     count = level + lines
     small = np.empty((count, count))
     factor = np.zeros((count, count))
@@ -92,9 +101,11 @@ def strengths(matrix, theta, lines, level, scale, strength):
         strength[k] = abs(theta[level + 3 * k]) / np.sqrt(inverse[level + k, level + k] * scale)
 
 
-@njit(**OPTIONS)
-def sigmas(spectrum, theta, lines, model, work, sigma, cov, strength):
-    """Write standard deviations (p,), covariance (p, p) and strengths at theta, scaled by max(1, chi2); return reduced chi2."""
+@kernel
+def sigmas(
+    spectrum: Array, theta: Array, lines: int, model: Pack, work: Array, sigma: Array, cov: Array, strength: Array
+) -> float:
+    """Write standard deviations (p,), covariance (p, p) and strengths at theta, all scaled; return reduced chi2."""
     p = model[3] + 3 * lines
     chi2 = normal_equations(spectrum, theta, lines, model, work[0], work[3, 0], work[3, 4])
     reduced = chi2 / max(1, spectrum.shape[1] - p)
@@ -111,9 +122,9 @@ def sigmas(spectrum, theta, lines, model, work, sigma, cov, strength):
     return reduced
 
 
-@njit(**OPTIONS)
-def width_penalty(theta, lines, level, guess):
-    """Return what a choice of widths costs when starts compete: 4 per squared octave from the guess, at most 16 a line."""
+@kernel
+def width_penalty(theta: Array, lines: int, level: int, guess: float) -> float:
+    """Return what widths cost when starts compete: 4 per squared octave from the guess, at most 16 a line."""
     total = 0.0
     for k in range(lines):
         octaves = np.log2(theta[level + 3 * k + 2] / guess)
@@ -121,8 +132,10 @@ def width_penalty(theta, lines, level, guess):
     return total
 
 
-@njit(**OPTIONS)
-def judge_all(theta, sigma, strength, lines, level, limits, codes):
+@kernel
+def judge_all(
+    theta: Array, sigma: Array, strength: Array, lines: int, level: int, limits: Pack, codes: Array
+) -> tuple[int, int, float]:
     """Write the status code of every line; return how many are not OK, the weakest line and its strength."""
     bad = 0
     weakest = 0
@@ -137,13 +150,13 @@ def judge_all(theta, sigma, strength, lines, level, limits, codes):
     return bad, weakest, least
 
 
-@njit(**OPTIONS)
-def rank(spectrum, theta, lines, model, limits, scratch, chi2):
+@kernel
+def rank(spectrum: Array, theta: Array, lines: int, model: Pack, limits: Pack, scratch: Pack, chi2: float) -> float:
     """Return the score by which starts compete: lower is better.
 
-    Spectra with every line valid and apart come first, then those with overlapping lines, then all others: a real line is never
-    exactly the model, and a second line beside it would always lower chi2. Within a class chi2 counts, and believable widths:
-    at low SNR the lowest chi2 alone is often a narrow spike of noise.
+    Spectra with every line valid and apart come first, then those with overlapping lines, then all others: a real
+    line is never exactly the model, and a second line beside it would always lower chi2. Within a class chi2 counts,
+    and believable widths: at low SNR the lowest chi2 alone is often a narrow spike of noise.
     """
     work, _, sigma, cov, codes, _, _, _, strength = scratch
     level = model[3]
@@ -158,8 +171,19 @@ def rank(spectrum, theta, lines, model, limits, scratch, chi2):
     return score
 
 
-@njit(**OPTIONS)
-def try_start(spectrum, centres, widths, lines, model, bounds, limits, scratch, best, state):
+@kernel
+def try_start(
+    spectrum: Array,
+    centres: Array,
+    widths: Array,
+    lines: int,
+    model: Pack,
+    bounds: Array,
+    limits: Pack,
+    scratch: Pack,
+    best: Array,
+    state: Array,
+) -> bool:
     """Fit from the given centres and widths; keep the result in `best` where it ranks better.
 
     Parameters
@@ -191,8 +215,8 @@ def try_start(spectrum, centres, widths, lines, model, bounds, limits, scratch, 
     return True
 
 
-@njit(**OPTIONS)
-def same_basin(theta, lines, level, centres, order):
+@kernel
+def same_basin(theta: Array, lines: int, level: int, centres: Array, order: Array) -> bool:
     """Tell whether each of the sorted centres lies within 0.35 widths of the line of the same rank."""
     order_by_centre(theta, lines, level, order)
     for k in range(lines):
@@ -202,8 +226,8 @@ def same_basin(theta, lines, level, centres, order):
     return True
 
 
-@njit(**OPTIONS)
-def sort_found(found, count):
+@kernel
+def sort_found(found: Array, count: int) -> None:
     """Sort the columns of `found` (amplitude, centre, fwhm) by centre."""
     for k in range(1, count):
         j = k

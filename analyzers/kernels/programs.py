@@ -1,12 +1,12 @@
-"""The arithmetic of sixteen fits at once, written in `lanes`: normal equations, the Levenberg-Marquardt step, covariance.
+"""The arithmetic of sixteen fits at once, written in `lanes`: normal equations, step, covariance, templates.
 
-Numbers that shape the code are given as the lengths of tuples (`tag(n)`), so that numba compiles one version for each: the
-number of lines, of baseline parameters, of hyperfine components, and the shape.
+Numbers that shape the code are given as the lengths of tuples (`tag(n)`), so that numba compiles one version for
+each: the number of lines, of baseline parameters, of hyperfine components, and the shape.
 
-Parameters of a lane: [level, slope (if linear), then per line amplitude, centre, fwhm]; centres in MHz from the middle of the
-list. The Gauss-Newton problem is solved in the basis (1, u, per line: height h, c = w dh/dcentre / KC, s = w dh/dfwhm / KS): it
-does not hold the amplitudes, so a line near zero contrast does no harm, and the step is turned into one of the parameters
-with the new amplitude, as in variable projection.
+Parameters of a lane: [level, slope (if linear), then per line amplitude, centre, fwhm]; centres in MHz from the
+middle of the list. The Gauss-Newton problem is solved in the basis (1, u, per line: height h, c = w dh/dcentre / KC,
+s = w dh/dfwhm / KS): it does not hold the amplitudes, so a line near zero contrast does no harm, and the step is
+turned into one of the parameters with the new amplitude, as in variable projection.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from numba.core import types
-from numba.extending import intrinsic
 
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN
+from analyzers.kernels.compiled import program
 from analyzers.kernels.lanes import Code, Lanes, pointers
 
 LN2 = 0.6931471805599453
@@ -65,7 +65,7 @@ def _reciprocals(code: Code, values: list[Lanes]) -> list[Lanes]:
 def _line_basis(
     code: Code, shape: int, mixing: Lanes, scale: Lanes, arguments: list[list[Lanes]]
 ) -> list[tuple[Lanes, Lanes, Lanes]]:
-    """Return (h, c, s) of each line times the point's weight root `scale`; arguments: 2 (x - f) / w per line and component."""
+    """Return (h, c, s) of each line times the weight root `scale`; arguments: 2 (x - f) / w per line and component."""
     flat = [q for line in arguments for q in line]
     share = 1.0 / len(arguments[0])
     parts: list[tuple[Lanes, Lanes, Lanes]] = []
@@ -197,10 +197,22 @@ def _in_tiles(code: Code, point: Any, points: Any, p: int, level: int, sums: Any
     code.loop(code.builder.sdiv(points, code.index(CHUNK)), [], chunk)
 
 
-@intrinsic
+@program
 def accumulate(
-    typing, signal, grid, points, offsets, baseline, theta, sums, scratch, lines_tag, level_tag, parts_tag, shape_tag
-):  # noqa: ANN001, ANN202
+    typing: Any,
+    signal: Any,
+    grid: Any,
+    points: Any,
+    offsets: Any,
+    baseline: Any,
+    theta: Any,
+    sums: Any,
+    scratch: Any,
+    lines_tag: Any,
+    level_tag: Any,
+    parts_tag: Any,
+    shape_tag: Any,
+) -> Any:
     """Write normal matrix (packed), gradient and chi2 of sixteen fits to `sums` (p (p + 1) / 2 + p + 1, 16).
 
     Parameters
@@ -263,7 +275,7 @@ def _generate(body: Any, used: int) -> Any:
 
 
 def _cholesky(code: Code, sums: Any, chosen: Sequence[int], grow: Lanes) -> tuple[list[list[Lanes]], list[Lanes]]:
-    """Factor the chosen rows of the packed matrix, diagonal times `grow`; return the factor and its diagonal's inverse."""
+    """Factor the chosen rows, diagonal times `grow`; return the factor and the inverse of its diagonal."""
     p = len(chosen)
     factor: list[list[Lanes]] = []
     inverse: list[Lanes] = []
@@ -307,8 +319,20 @@ def _product(code: Code, inverted: list[list[Lanes]], a: int, b: int) -> Lanes:
     return total
 
 
-@intrinsic
-def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_tag, level_tag, shape_tag):  # noqa: ANN001, ANN202
+@program
+def advance(
+    typing: Any,
+    trial_sums: Any,
+    sums: Any,
+    theta: Any,
+    trial: Any,
+    state: Any,
+    bounds: Any,
+    stop: Any,
+    lines_tag: Any,
+    level_tag: Any,
+    shape_tag: Any,
+) -> Any:
     """Accept or refuse the trial, solve for the next step, stop the lanes that are done.
 
     Parameters
@@ -389,11 +413,12 @@ def advance(typing, trial_sums, sums, theta, trial, state, bounds, stop, lines_t
     return types.void(*arrays, lines_tag, level_tag, shape_tag), _generate(body, 7)
 
 
-@intrinsic
-def uncertainty(typing, sums, theta, out, lines_tag, level_tag, shape_tag):  # noqa: ANN001, ANN202
+@program
+def uncertainty(typing: Any, sums: Any, theta: Any, out: Any, lines_tag: Any, level_tag: Any, shape_tag: Any) -> Any:
     """Write variances (p, 16) of the parameters, then covariances of the centres (j < k: k (k - 1) / 2 + j), to `out`.
 
-    Last (lines, 16) variances of the amplitudes with centres and widths held. In units of the signal's variance at weight 1.
+    Last (lines, 16) variances of the amplitudes with centres and widths held. In units of the signal's variance at
+    weight 1.
     """
     lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
     shape -= 1
@@ -421,8 +446,8 @@ def uncertainty(typing, sums, theta, out, lines_tag, level_tag, shape_tag):  # n
     return types.void(sums, theta, out, lines_tag, level_tag, shape_tag), _generate(body, 3)
 
 
-@intrinsic
-def correlate_block(typing, bank, templates, points, signal, out):  # noqa: ANN001, ANN202
+@program
+def correlate_block(typing: Any, bank: Any, templates: Any, points: Any, signal: Any, out: Any) -> Any:
     """Correlate sixteen signals with the templates: bank (m / 8, n, 8), out (m, 16), m a multiple of 8."""
 
     def body(code: Code, bank: Any, templates: Any, points: Any, signal: Any, out: Any) -> None:
@@ -450,8 +475,20 @@ def correlate_block(typing, bank, templates, points, signal, out):  # noqa: ANN0
     return types.void(bank, templates, points, signal, out), _generate(body, 5)
 
 
-@intrinsic
-def residuals(typing, signal, grid, points, offsets, theta, out, lines_tag, level_tag, parts_tag, shape_tag):  # noqa: ANN001, ANN202
+@program
+def residuals(
+    typing: Any,
+    signal: Any,
+    grid: Any,
+    points: Any,
+    offsets: Any,
+    theta: Any,
+    out: Any,
+    lines_tag: Any,
+    level_tag: Any,
+    parts_tag: Any,
+    shape_tag: Any,
+) -> Any:
     """Write what the models leave of sixteen signals (n, 16), times the weight root; arguments as in `accumulate`."""
     lines, level, parts, shape = (len(t) for t in (lines_tag, level_tag, parts_tag, shape_tag))
     shape -= 1
@@ -470,12 +507,14 @@ def residuals(typing, signal, grid, points, offsets, theta, out, lines_tag, leve
     return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), _generate(body, 6)
 
 
-@intrinsic
-def strongest(typing, corr, score, centres, templates, taken, side, out, lines_tag):  # noqa: ANN001, ANN202
-    """Write number and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16); number -1: none.
+@program
+def strongest(
+    typing: Any, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, side: Any, out: Any, lines_tag: Any
+) -> Any:
+    """Write number (-1: none) and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16).
 
-    Left out are templates within taken[lines + k] MHz of the centre taken[k] (2 lines, 16), and those whose correlation has the
-    sign of `side` (1,): 1 leaves dips alone, 0 everything.
+    Left out are templates within taken[lines + k] MHz of the centre taken[k] (2 lines, 16), and those whose
+    correlation has the sign of `side` (1,): 1 leaves dips alone, 0 everything.
     """
     lines = len(lines_tag)
 

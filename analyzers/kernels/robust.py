@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from analyzers.kernels.codes import BAD_FRAME, LOW_SNR, NOT_CONVERGED, NOT_YET_MEASURED, OK, OUT_OF_WINDOW, OVERLAP
+from analyzers.kernels.codes import (
+    BAD_FRAME,
+    LOW_SNR,
+    NOT_CONVERGED,
+    NOT_YET_MEASURED,
+    OK,
+    OUT_OF_WINDOW,
+    OVERLAP,
+    Array,
+    Pack,
+)
+from analyzers.kernels.compiled import kernel
 from analyzers.kernels.judge import NEAR, PROOF, assign_slots, judge_doublets, nearest, only_dips, order_by_centre
 from analyzers.kernels.levmar import minimise
 from analyzers.kernels.matched import exclude_near, peel
@@ -20,11 +30,21 @@ from analyzers.kernels.pixel import (
     sort_found,
     try_start,
 )
-from analyzers.kernels.shapes import OPTIONS
 
 
-@njit(**OPTIONS)
-def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr, weakest, found):
+@kernel
+def strongest_residual(
+    spectrum: Array,
+    theta: Array,
+    lines: int,
+    model: Pack,
+    bank: Pack,
+    places: Array,
+    padded: Array,
+    corr: Array,
+    weakest: int,
+    found: Array,
+) -> tuple[int, float]:
     """Return (index of the template, chi2 it would take off) of the strongest feature the model leaves; index -1: none.
 
     What lies beside a fitted line (but for the weakest) is that line's shape, not another line.
@@ -43,10 +63,21 @@ def strongest_residual(spectrum, theta, lines, model, bank, places, padded, corr
     return j, corr[j] * corr[j] * bank[3][j] * spectrum[3].sum() / spectrum.shape[1]
 
 
-@njit(**OPTIONS)
-def replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratch, best, state):
-    """Where the residual holds more than the weakest line explains, start again with that feature in the line's place."""
-    work, trial, sigma, cov, codes, padded, corr, found, strength = scratch
+@kernel
+def replace_weakest(
+    spectrum: Array,
+    places: Array,
+    lines: int,
+    model: Pack,
+    bounds: Array,
+    limits: Pack,
+    bank: Pack,
+    scratch: Pack,
+    best: Array,
+    state: Array,
+) -> None:
+    """Start again with what the residual holds in the weakest line's place, where that is more than the line."""
+    work, _, sigma, cov, codes, padded, corr, found, strength = scratch
     level = model[3]
     for _ in range(2):
         reduced = sigmas(spectrum, best, lines, model, work, sigma, cov, strength)
@@ -63,8 +94,10 @@ def replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratc
             break
 
 
-@njit(**OPTIONS)
-def grow(spectrum, places, lines, model, bounds, limits, bank, scratch):
+@kernel
+def grow(
+    spectrum: Array, places: Array, lines: int, model: Pack, bounds: Array, limits: Pack, bank: Pack, scratch: Pack
+) -> int:
     """Find lines one by one: fit those found so far, take the strongest feature away from them as the next.
 
     Slower than peeling templates, but what is left then holds no trace of a line whose width no template has.
@@ -96,13 +129,26 @@ def grow(spectrum, places, lines, model, bounds, limits, bank, scratch):
     return lines
 
 
-@njit(**OPTIONS)
-def search(spectrum, places, padded_signal, start, lines, model, bounds, limits, bank, scratch, best, state):
+@kernel
+def search(
+    spectrum: Array,
+    places: Array,
+    padded_signal: Array,
+    start: Array,
+    lines: int,
+    model: Pack,
+    bounds: Array,
+    limits: Pack,
+    bank: Pack,
+    scratch: Pack,
+    best: Array,
+    state: Array,
+) -> None:
     """Fit `lines` lines from every start worth trying; the best parameters end up in `best`, its quality in `state`.
 
     `state` is as in `try_start`; chi2 stays inf where no start led anywhere.
     """
-    work, trial, sigma, cov, codes, padded, corr, found, strength = scratch
+    _, _, _, _, _, padded, corr, found, _ = scratch
     level = model[3]
     state[0], state[1], state[2] = np.inf, np.inf, 0.0
     order = np.empty(lines, np.int64)
@@ -141,9 +187,9 @@ def search(spectrum, places, padded_signal, start, lines, model, bounds, limits,
         replace_weakest(spectrum, places, lines, model, bounds, limits, bank, scratch, best, state)
 
 
-@njit(**OPTIONS)
-def without_line(theta, lines, level, k, merge, out):
-    """Copy the parameters without line k; `merge` >= 0: that line takes its place too (centre and width of the blend)."""
+@kernel
+def without_line(theta: Array, lines: int, level: int, k: int, merge: int, out: Array) -> None:
+    """Copy the parameters without line k; line `merge` (>= 0) takes its place too, as the blend of both."""
     kept = 0
     out[:level] = theta[:level]
     for j in range(lines):
@@ -162,8 +208,8 @@ def without_line(theta, lines, level, k, merge, out):
         kept += 1
 
 
-@njit(**OPTIONS)
-def worst_line(codes, strength, lines):
+@kernel
+def worst_line(codes: Array, strength: Array, lines: int) -> int:
     """Return the weakest of the lines that are not significant, -1 where all are."""
     worst = -1
     least = np.inf
@@ -175,8 +221,8 @@ def worst_line(codes, strength, lines):
     return worst
 
 
-@njit(**OPTIONS)
-def closest_pair(theta, strength, lines, level):
+@kernel
+def closest_pair(theta: Array, strength: Array, lines: int, level: int) -> tuple[int, int]:
     """Return the weaker line of the closest pair of near lines, and the other; -1, -1 where none are near."""
     least = NEAR
     first, second = -1, -1
@@ -188,12 +234,14 @@ def closest_pair(theta, strength, lines, level):
     return first, second
 
 
-@njit(**OPTIONS)
-def take_out(spectrum, lines, model, bounds, limits, scratch, best, state):
+@kernel
+def take_out(
+    spectrum: Array, lines: int, model: Pack, bounds: Array, limits: Pack, scratch: Pack, best: Array, state: Array
+) -> tuple[int, int]:
     """Take out lines that are not significant, one after the other, and fit again.
 
-    Two near lines, however strong each seems, must prove that they are two: the fit with one of them less must be clearly
-    worse (PROOF).
+    Two near lines, however strong each seems, must prove that they are two: the fit with one of them less must be
+    clearly worse (PROOF).
 
     Returns
     -------
@@ -231,16 +279,25 @@ def take_out(spectrum, lines, model, bounds, limits, scratch, best, state):
     return lines, reason
 
 
-@njit(**OPTIONS)
-def gather(flat, stride, order, passes, offset, which, out):
+@kernel
+def gather(flat: Array, stride: int, order: Array, passes: Array, offset: float, which: Array, out: Array) -> None:
     """Write mean counts (camera offset taken off) of the pixels `which` to `out` (pixels, n), float64."""
     for i in range(order.shape[0]):
         for j in range(which.shape[0]):
             out[j, i] = float(flat[order[i] * stride + which[j]]) / passes[i] - offset
 
 
-@njit(**OPTIONS)
-def load_pixel(values, passes, saturation, noise, spectrum, places, padded_signal, frequency):
+@kernel
+def load_pixel(
+    values: Array,
+    passes: Array,
+    saturation: float,
+    noise: Pack,
+    spectrum: Array,
+    places: Array,
+    padded_signal: Array,
+    frequency: Array,
+) -> tuple[int, float]:
     """Turn the mean counts of one pixel into signal and weights.
 
     Parameters
@@ -286,8 +343,8 @@ def load_pixel(values, passes, saturation, noise, spectrum, places, padded_signa
             at_top += 1
         signal = values[i] / reference - 1.0
         padded_signal[i] = signal
-        # the pixel's mean level gives the weight: the counts themselves would pull lines by 1 / electrons, and below 20 %
-        # contrast weigh less than 1 % more efficiently
+        # the pixel's mean level gives the weight: the counts themselves would pull lines by 1 / electrons, and below
+        # 20 % contrast weigh less than 1 % more efficiently
         variance = (noise[1] * reference + noise[2]) / passes[i]
         spectrum[0, kept] = frequency[0, i]
         spectrum[1, kept] = frequency[1, i]
@@ -301,8 +358,21 @@ def load_pixel(values, passes, saturation, noise, spectrum, places, padded_signa
     return kept, reference
 
 
-@njit(**OPTIONS)
-def write_lines(theta, lines, model, span, sigma, cov, codes, found_order, slots, pixel, planes, half_span):
+@kernel
+def write_lines(
+    theta: Array,
+    lines: int,
+    model: Pack,
+    span: float,
+    sigma: Array,
+    cov: Array,
+    codes: Array,
+    found_order: Array,
+    slots: Array,
+    pixel: int,
+    planes: Pack,
+    half_span: float,
+) -> None:
     """Write the lines that are OK into their slots."""
     centre, centre_sigma, fwhm, fwhm_sigma, contrast, contrast_sigma, line_status = planes
     level = model[3]
@@ -322,24 +392,24 @@ def write_lines(theta, lines, model, span, sigma, cov, codes, found_order, slots
         line_status[s, pixel] = codes[k]
 
 
-@njit(**OPTIONS)
+@kernel
 def fit_pixels(
-    values,
-    which,
-    passes,
-    frequency,
-    noise,
-    saturation,
-    total_lines,
-    model,
-    limits,
-    bounds,
-    bank,
-    start,
-    pairs,
-    preferred,
-    out,
-):
+    values: Array,
+    which: Array,
+    passes: Array,
+    frequency: Array,
+    noise: Pack,
+    saturation: float,
+    total_lines: int,
+    model: Pack,
+    limits: Pack,
+    bounds: Array,
+    bank: Pack,
+    start: Array,
+    pairs: Array,
+    preferred: Array,
+    out: Pack,
+) -> None:
     """Fit the pixels listed in `which` and write their planes.
 
     Parameters
@@ -376,7 +446,6 @@ def fit_pixels(
         np.zeros((4, max(p, 5), p)), np.empty(p), sigma, cov, codes, np.empty(n), np.empty(bank[1].shape[0]),
         np.empty((3, total_lines)), np.empty(total_lines),
     )  # fmt: skip
-    work = scratch[0]
     order = np.empty(total_lines, np.int64)
     slots = np.empty(total_lines, np.int64)
     middle = 0.5 * (limits[0][0] + limits[0][1])
@@ -414,24 +483,24 @@ def fit_pixels(
         )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@kernel
 def finish_pixel(
-    spectrum,
-    best,
-    lines,
-    total_lines,
-    model,
-    limits,
-    scratch,
-    start,
-    pairs,
-    preferred,
-    pixel,
-    reference,
-    judged,
-    tools,
-    out,
-):
+    spectrum: Array,
+    best: Array,
+    lines: int,
+    total_lines: int,
+    model: Pack,
+    limits: Pack,
+    scratch: Pack,
+    start: Array,
+    pairs: Array,
+    preferred: Array,
+    pixel: int,
+    reference: float,
+    judged: Pack,
+    tools: Pack,
+    out: Pack,
+) -> None:
     """Judge the final parameters of one pixel and write its planes."""
     state, reason = judged
     order, slots, middle, half_span = tools

@@ -6,18 +6,15 @@ The exponential is our own polynomial: the library's differs between CPU targets
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN
+from analyzers.kernels.compiled import inlined, kernel
 
 LN2 = 0.6931471805599453
 _POWERS = 0.5 ** np.arange(64.0)
 
-OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "nogil": True, "cache": True}
-"""How every kernel is compiled: fused multiply-add allowed, never reordering (bits must not depend on the block)."""
 
-
-@njit(inline="always", **OPTIONS)
+@inlined
 def exp_negative(z: float) -> float:
     """Return exp(-z) for z >= 0 (0 beyond z = 40), relative error below 1e-14."""
     if not z < 40.0:
@@ -41,7 +38,7 @@ def exp_negative(z: float) -> float:
     return total * _POWERS[power]
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def unit_line(shape: int, mixing: float, t: float) -> tuple[float, float]:
     """Return height and derivative by t of the line at t = (f - centre) / fwhm."""
     if shape == LORENTZIAN:
@@ -56,11 +53,11 @@ def unit_line(shape: int, mixing: float, t: float) -> tuple[float, float]:
     return mixing * height + (1.0 - mixing) * gauss, mixing * slope + (1.0 - mixing) * gauss_slope
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def line(
     shape: int, mixing: float, offsets_mhz: np.ndarray, f: float, centre: float, fwhm: float
 ) -> tuple[float, float, float]:
-    """Return height, derivative by centre and derivative by fwhm of a line with hyperfine components at `offsets_mhz`."""
+    """Return height, derivative by centre and by fwhm of a line with hyperfine components at `offsets_mhz`."""
     height = 0.0
     by_centre = 0.0
     by_fwhm = 0.0
@@ -75,7 +72,7 @@ def line(
     return height * share, by_centre * share, by_fwhm * share
 
 
-@njit(**OPTIONS)
+@kernel
 def line_profile(
     shape: int, mixing: float, offsets_mhz: np.ndarray, f: np.ndarray, centre: float, fwhm: float
 ) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def test_any_partition_gives_the_same_bits(truth, fitted: FitMap) -> None:
     for edges in ([0, 32], [0, 1, 2, 32], [0, 7, 13, 31, 32], list(range(0, 33, 4))):
         bands = [
             fit_band(truth.sums[:, low:high], truth.passes, FREQUENCY_MHZ, truth.noise, SETTINGS)
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for low, high in pairwise(edges)
         ]
         _same(FitMap.concat(bands), fitted)
 

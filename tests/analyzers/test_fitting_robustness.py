@@ -1,4 +1,4 @@
-"""Every failure scenario: wrong and unflagged stays below 1 %, what can be resolved is, sigmas are calibrated at the bound."""
+"""Every failure scenario: wrong and unflagged stays below 1 %, what can be resolved is, sigmas are calibrated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled arithmetic against plain numpy: shapes, derivatives, normal equations of sixteen fits, templates, slots."""
+"""The compiled arithmetic against plain numpy: shapes, normal equations of sixteen fits, templates, slots."""
 
 from __future__ import annotations
 
