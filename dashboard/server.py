@@ -174,7 +174,11 @@ def main(arguments: list[str]) -> None:
 
     stream = process.stream
     ready = partial(mark_ready, stream, "web")
-    run(build_app(process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready), listener)
+    app = build_app(process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready)
+    try:
+        run(app, listener)
+    finally:
+        clear_ready(stream, "web")
 
 
 if __name__ == "__main__":

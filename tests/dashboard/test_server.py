@@ -194,6 +194,7 @@ def test_the_process_answers_soon_and_ends_cleanly(tmp_path):
             assert process.wait(5) == 0
             assert time.monotonic() - stopped < 2.5
         assert "Traceback" not in process.stderr.read()
+    assert not (tmp_path / "run" / "ready" / "web").exists()
 
 
 def test_a_taken_port_is_one_clear_line(tmp_path):
