@@ -6,12 +6,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.kernels.block import fit_blocks
+from analyzers.kernels.block import fit_blocks, load_blocks, make_workspace
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
+from analyzers.kernels.lanes import WIDTH
 from analyzers.kernels.matched import FAST_FACTORS, WIDTH_FACTORS, gram_matrix, make_bank
 from analyzers.kernels.programs import CHUNK, tag
 from analyzers.kernels.robust import fit_pixels, gather
@@ -24,6 +26,8 @@ Planes = dict[str, NDArray[np.generic]]
 
 _SHAPES = {"lorentzian": LORENTZIAN, "gaussian": GAUSSIAN, "pseudo_voigt": PSEUDO_VOIGT}
 _HYPERFINE_MHZ = {"none": (0.0,), "n14": (-2.16, 0.0, 2.16), "n15": (-1.515, 1.515)}
+_FAST_CHUNK = 2048
+"""Pixels loaded at a time for the fast path: they stay in the cache."""
 _CHUNK = 1024
 """Pixels per call of the robust path: bounds its memory."""
 
@@ -54,7 +58,7 @@ class Plan:
     """(doublets, 2) line numbers."""
     preferred: NDArray[np.int64]
     """(lines,) line numbers in the order they are filled where lines are missing and there are no guesses."""
-    banks: dict[str, tuple[object, ...]] = field(default_factory=dict[str, tuple[object, ...]])
+    banks: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     """Template banks, made when first needed."""
 
     @property
@@ -187,7 +191,7 @@ def _robust_bank(plan: Plan) -> tuple[Floats, ...]:
     return _bank(plan, WIDTH_FACTORS, 4.0)
 
 
-def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
+def _fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the fast path's tables and template bank, float32."""
     if "tables" in plan.banks:
         return plan.banks["tables"], plan.banks["fast"]
@@ -214,9 +218,9 @@ def _fast_tables(plan: Plan) -> tuple[tuple[object, ...], tuple[object, ...]]:
     per_template = np.zeros((4, rows), np.float32)
     per_template[:, : len(centres)] = centres - middle, wide, score, at_guess
     plan.banks["tables"] = (
-        grid,
         (1.0 / plan.passes).astype(np.float32),
         root.astype(np.float32),
+        grid,
         plan.model[2].astype(np.float32),
         np.array(sums, np.float32),
         np.array([-half, half, *widths], np.float32),
@@ -253,6 +257,33 @@ def flat_view(cube_sums: NDArray[np.generic]) -> tuple[NDArray[np.generic], int]
     return np.lib.stride_tricks.as_strided(cube, (length,), (size,)), stride
 
 
+def _fit_fast(
+    plan: Plan,
+    flat: NDArray[np.generic],
+    stride: int,
+    pixels: int,
+    warm: Singles | None,
+    out: tuple[object, ...],
+    stragglers: NDArray[np.int64],
+) -> int:
+    """Fit with the fast path; write the pixels it leaves to `stragglers` and return how many there are."""
+    (inverse, roots, *tables), bank = _fast_tables(plan)
+    n, points, level = len(plan.order), len(tables[0]), plan.model[3]
+    given = np.empty((3, 0, 0), np.float32) if warm is None else np.ascontiguousarray(warm, np.float32)
+    noise = (*plan.noise, plan.saturation, float(plan.passes.mean()), n)
+    work = make_workspace(plan.lines, level, points, len(bank[1]))
+    blocks = -(-min(pixels, _FAST_CHUNK) // WIDTH)
+    signals = np.zeros((blocks, points, WIDTH), np.float32)
+    loaded = (signals, np.empty((blocks, WIDTH), np.float32), np.empty((blocks, WIDTH), np.bool_))
+    fixed = (tuple(tables), noise, plan.limits, bank, plan.start[0], given, plan.pairs, work, out)
+    count = 0
+    for first in range(0, pixels, _FAST_CHUNK):
+        last = min(pixels, first + _FAST_CHUNK)
+        load_blocks(flat, stride, plan.order, first, last, inverse, roots, noise, *loaded)
+        count += fit_blocks(loaded, first, last, *fixed, stragglers[count:], plan.tags)
+    return count
+
+
 def fit_flat(
     plan: Plan,
     flat: NDArray[np.generic],
@@ -270,11 +301,7 @@ def fit_flat(
     out = (tuple(values[:7]), *values[7:])
     which = np.arange(pixels)
     if fast:
-        tables, bank = _fast_tables(plan)
-        given = np.empty((3, 0, 0), np.float32) if warm is None else np.ascontiguousarray(warm, np.float32)
-        noise = (*plan.noise, plan.saturation, float(plan.passes.mean()))
-        args = (flat, stride, plan.order, pixels, tables, noise, plan.limits, bank, plan.start[0], given, plan.pairs)
-        which = which[: int(fit_blocks(*args, out, which, plan.tags))]
+        which = which[: _fit_fast(plan, flat, stride, pixels, warm, out, which)]
     for first in range(0, len(which), _CHUNK):
         some = which[first : first + _CHUNK]
         spectra = np.empty((len(some), len(plan.order)))

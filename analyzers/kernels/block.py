@@ -6,7 +6,10 @@ is, and the last block is filled up by repeating its last pixel.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzers.kernels.codes import OK, Array, Pack
 from analyzers.kernels.compiled import kernel
@@ -91,6 +94,14 @@ def load_block(
 
 
 @kernel
+def set_rows(array: Array, rows: int, value: np.float32) -> None:
+    """Set the first rows of an (m, 16) array."""
+    for a in range(rows):
+        for j in range(WIDTH):
+            array[a, j] = value
+
+
+@kernel
 def pick_lines(
     bank: Pack,
     scores: Array,
@@ -107,7 +118,7 @@ def pick_lines(
     _, centres, widths, score, _, gram = bank
     lines = len(lines_tag)
     m = corr.shape[0]
-    taken[:] = np.float32(0.0)
+    set_rows(taken, taken.shape[0], np.float32(0.0))
     for k in range(lines):
         strongest(corr, scores, centres, m, taken, side, choice, lines_tag)
         at = level + 3 * k
@@ -257,11 +268,39 @@ def judge_lane(
 
 
 @kernel
-def fit_blocks(
+def load_blocks(
     flat: Array,
     stride: int,
     order: Array,
-    pixels: int,
+    first: int,
+    last: int,
+    inverse_passes: Array,
+    roots: Array,
+    noise: Pack,
+    signals: Array,
+    references: Array,
+    good: Array,
+) -> None:
+    """Load pixels first ... last - 1 block by block: signals (blocks, n, 16), references and good (blocks, 16)."""
+    for start in range(first, last, WIDTH):
+        b = (start - first) // WIDTH
+        load_block(flat, stride, order, start, last, inverse_passes, roots, noise, signals[b], references[b], good[b])
+
+
+def make_workspace(lines: int, level: int, points: int, templates: int) -> tuple[NDArray[Any], ...]:
+    """Return the arrays `fit_blocks` works in: one set for each thread."""
+    p = level + 3 * lines
+    sums = p * (p + 1) // 2 + p + 1
+    shapes = [points, templates, p, p, sums, sums, 3, p + lines * (lines + 1) // 2, CHUNK * (p + 1), 2 * lines, 2, 1]
+    singles = [np.zeros((rows, WIDTH), np.float32) for rows in shapes]
+    return *singles, np.zeros((WIDTH, p)), np.zeros((WIDTH, p)), np.zeros((4, WIDTH)), np.zeros(WIDTH, np.bool_)
+
+
+@kernel
+def fit_blocks(
+    loaded: Pack,
+    first: int,
+    last: int,
     tables: Pack,
     noise: Pack,
     limits: Pack,
@@ -269,21 +308,21 @@ def fit_blocks(
     guesses: Array,
     warm: Array,
     pairs: Array,
+    work: Pack,
     out: Pack,
     stragglers: Array,
     tags: Pack,
 ) -> int:
-    """Fit all pixels of a band block by block.
+    """Fit pixels first ... last - 1 block by block.
 
     Parameters
     ----------
-    flat, stride, order, pixels
-        As in `load_block`.
+    loaded
+        (signals (blocks, n, 16), references (blocks, 16), good (blocks, 16)) of `load_blocks`.
     tables
-        (grid, inverse passes, weight roots, offsets, baseline sums, bounds, stop, sides of `strongest`: dips only,
-        any), float32.
+        (grid, offsets, baseline sums, bounds, stop, sides of `strongest`: dips only, any), float32.
     noise
-        (offset, shot, read, saturation, passes per unit weight).
+        (offset, shot, read, saturation, passes per unit weight, measured frequencies).
     limits
         (window, width limits, significance, tolerance, width guess).
     bank
@@ -293,6 +332,8 @@ def fit_blocks(
         (lines,) MHz, or (0,).
     warm
         (3, lines, pixels) centre, fwhm, contrast of an earlier result, or (3, 0, 0).
+    work
+        As made by `make_workspace`.
     out
         Planes as in `robust.fit_pixels`.
     stragglers
@@ -302,52 +343,41 @@ def fit_blocks(
     -------
     how many stragglers there are.
     """
-    grid, inverse_passes, roots, offsets, baseline_sums, bounds, stop, dips, anything = tables
+    signals, references, goods = loaded
+    grid, offsets, baseline_sums, bounds, stop, dips, anything = tables
+    rest, corr, trial, theta, trial_sums, sums, state, variance, scratch, taken, choice, chi2 = work[:12]
+    lane_theta, lane_sigma, facts, open_lanes = work[12:]
+    least_chi2 = chi2[0]
     lines_tag, level_tag, _, _ = tags
     lines, level = len(lines_tag), len(level_tag)
     p = level + 3 * lines
-    n = order.shape[0]
+    n = noise[5]
     padded = grid.shape[0]
-    sums_rows = p * (p + 1) // 2 + p + 1
-    signal = np.zeros((padded, WIDTH), np.float32)
-    rest = np.zeros((padded, WIDTH), np.float32)
-    corr = np.zeros((bank[1].shape[0], WIDTH), np.float32)
-    trial = np.zeros((p, WIDTH), np.float32)
-    theta = np.zeros((p, WIDTH), np.float32)
-    trial_sums = np.zeros((sums_rows, WIDTH), np.float32)
-    sums = np.zeros((sums_rows, WIDTH), np.float32)
-    state = np.zeros((3, WIDTH), np.float32)
-    variance = np.zeros((p + lines * (lines + 1) // 2, WIDTH), np.float32)
-    scratch = np.zeros((CHUNK * (p + 1), WIDTH), np.float32)
-    taken = np.zeros((2 * lines, WIDTH), np.float32)
-    choice = np.zeros((2, WIDTH), np.float32)
-    reference = np.zeros(WIDTH, np.float32)
-    good = np.zeros(WIDTH, np.bool_)
-    lane_theta = np.zeros((WIDTH, p))
-    lane_sigma = np.zeros((WIDTH, p))
-    facts = np.zeros((4, WIDTH))
+    sums_rows = sums.shape[0]
     window, width_guess = limits[0], np.float32(limits[4])
     middle, half_span = 0.5 * (window[0] + window[1]), 0.5 * (window[1] - window[0])
     count = 0
-    least_chi2 = np.zeros(WIDTH, np.float32)
-    open_lanes = np.zeros(WIDTH, np.bool_)
-    for first in range(0, pixels, WIDTH):
-        load_block(flat, stride, order, first, pixels, inverse_passes, roots, noise, signal, reference, good)
-        open_lanes[:] = good
-        least_chi2[:] = np.float32(np.inf)
+    for start in range(first, last, WIDTH):
+        b = (start - first) // WIDTH
+        signal, reference, good = signals[b], references[b], goods[b]
+        for j in range(WIDTH):
+            open_lanes[j] = good[j]
+            least_chi2[j] = np.float32(np.inf)
         for attempt in range(0 if warm.shape[1] == lines else 1, 3):
             if attempt == 0:
-                trial[:level] = np.float32(0.0)
-                warm_start(warm, first, pixels, middle, trial, level)
+                set_rows(trial, level, np.float32(0.0))
+                warm_start(warm, start, last, middle, trial, level)
             else:
-                trial[:level] = np.float32(0.0)
+                set_rows(trial, level, np.float32(0.0))
                 correlate_block(bank[0], corr.shape[0], padded, signal, corr)
                 # dips of any width; then, of the width guessed, peaks too
                 scores, side = (bank[3], dips) if attempt == 1 else (bank[4], anything)
                 pick_lines(bank, scores, corr, taken, side, choice, trial, level, width_guess, lines_tag)
-            sums[sums_rows - 1] = np.float32(np.inf)
-            theta[:] = trial
+            for a in range(p):
+                for j in range(WIDTH):
+                    theta[a, j] = trial[a, j]
             for j in range(WIDTH):
+                sums[sums_rows - 1, j] = np.float32(np.inf)
                 state[0, j] = np.float32(1e-2)
                 state[2, j] = np.float32(1.0)
                 state[1, j] = np.float32(0.0) if open_lanes[j] else np.float32(1.0)
@@ -380,16 +410,16 @@ def fit_blocks(
                     least_chi2[j] = min(least_chi2[j], sums[sums_rows - 1, j])
                     continue
                 open_lanes[j] = False
-                if first + j < pixels:
+                if start + j < last:
                     finish_lane(
                         lane_theta[j], lane_sigma[j], variance[:, j], facts[:, j], reference[j], lines, level,
-                        (middle, half_span), pairs, first + j, out,
+                        (middle, half_span), pairs, start + j, out,
                     )  # fmt: skip
             if not left:
                 break
-        for j in range(min(WIDTH, pixels - first)):
+        for j in range(min(WIDTH, last - start)):
             if open_lanes[j] or not good[j]:
-                stragglers[count] = first + j
+                stragglers[count] = start + j
                 count += 1
     return count
 

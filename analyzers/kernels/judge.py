@@ -157,7 +157,8 @@ def assign_slots(centres: Array, found: int, start: Array, slots_total: int, pre
             cost += abs(centres[k] - start[choice[k]])
         if cost < best:
             best = cost
-            slots[:found] = choice
+            for k in range(found):
+                slots[k] = choice[k]
         k = found - 1
         while k >= 0 and choice[k] == slots_total - found + k:
             k -= 1

@@ -14,6 +14,20 @@ from analyzers.kernels.shapes import line
 
 
 @kernel
+def copy(source: Array, count: int, target: Array) -> None:
+    """Copy the first elements (slice assignment would compile a shape check with its message each time)."""
+    for a in range(count):
+        target[a] = source[a]
+
+
+@kernel
+def fill(target: Array, count: int, value: float) -> None:
+    """Set the first elements to a value."""
+    for a in range(count):
+        target[a] = value
+
+
+@kernel
 def normal_equations(
     spectrum: Array, theta: Array, lines: int, model: Pack, matrix: Array, gradient: Array, row: Array
 ) -> float:
@@ -150,37 +164,39 @@ def minimise(
     matrix, trial_matrix, factor, vectors = work[0], work[1], work[2], work[3]
     gradient, trial_gradient, step, trial, row = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
     freedom = max(1, spectrum.shape[1] - p)
-    chi2 = normal_equations(spectrum, theta, lines, model, matrix, gradient, row)
-    if not np.isfinite(chi2):
-        return np.inf, False
-    hold_bounds(theta, lines, level, bounds, matrix, gradient)
+    chi2 = np.inf
     damping = 1e-3
-    for _ in range(passes):
-        if not cholesky(matrix, p, damping, factor):
+    predicted = 1.0
+    copy(theta, p, trial)
+    for turn in range(passes + 1):
+        found = normal_equations(spectrum, trial, lines, model, trial_matrix, trial_gradient, row)
+        if found < chi2:
+            if turn > 0:
+                damping = eased(damping, (chi2 - found) / predicted)
+            chi2 = found
+            copy(trial, p, theta)
+            copy(trial_gradient, p, gradient)
+            for a in range(p):
+                copy(trial_matrix[a], p, matrix[a])
+            hold_bounds(theta, lines, level, bounds, matrix, gradient)
+        elif turn == 0:
+            return np.inf, False
+        else:
+            damping = max(damping * 10.0, 1e-2)
+        while not cholesky(matrix, p, damping, factor):
             damping = max(damping, 1e-4) * 10.0
             if damping > 1e8:
                 return chi2, False
-            continue
+        if damping > 1e8:
+            return chi2, False
         solve(factor, p, gradient, step)
         predicted = 0.0
         for a in range(p):
             predicted += step[a] * gradient[a]
         take_step(theta, step, lines, level, bounds, trial)
         if damping <= 1.0 and predicted * (1.0 + damping) < tolerance * chi2 / freedom:
-            theta[:p] = trial[:p]
+            copy(trial, p, theta)
             return chi2 - predicted, True
-        found = normal_equations(spectrum, trial, lines, model, trial_matrix, trial_gradient, row)
-        if found < chi2:
-            damping = eased(damping, (chi2 - found) / predicted)
-            chi2 = found
-            theta[:p] = trial[:p]
-            matrix[:p, :p] = trial_matrix[:p, :p]
-            gradient[:p] = trial_gradient[:p]
-            hold_bounds(theta, lines, level, bounds, matrix, gradient)
-        else:
-            damping = max(damping * 10.0, 1e-2)
-            if damping > 1e8:
-                return chi2, False
     return chi2, False
 
 

@@ -42,7 +42,8 @@ def exclude_near(corr: Array, centres: Array, taken: Array, score: Array, dips: 
 @kernel
 def correlate(by_point: Array, signal: Array, out: Array) -> None:
     """Write the correlation of every template with the signal: out[j] = sum_i by_point[i, j] signal[i]."""
-    out[:] = 0.0
+    for j in range(out.shape[0]):
+        out[j] = 0.0
     for i in range(by_point.shape[0]):
         value = signal[i]
         if value != 0.0:
@@ -119,9 +120,10 @@ def fill_templates(
     """Write templates (n, m) freed of level and slope, and 1 / norm^2 (0 where fewer than two points see the line)."""
     n = frequency.shape[0]
     half_span = max(0.5 * (frequency[n - 1] - frequency[0]), 1e-9)
-    u = (frequency - frequency[0]) / half_span
+    u = np.empty(n)
     mean_u = 0.0
     for i in range(n):
+        u[i] = (frequency[i] - frequency[0]) / half_span
         mean_u += u[i] / n
     slope_norm = 1e-12
     for i in range(n):
@@ -129,10 +131,12 @@ def fill_templates(
     for j in range(centres.shape[0]):
         profile = line_profile(shape, mixing, offsets_mhz, frequency, centres[j], widths[j])
         seen = 0
+        highest = 0.0
         level = 0.0
         tilt = 0.0
         for i in range(n):
             seen += 1 if profile[i] > 0.2 else 0
+            highest = max(highest, profile[i])
             level += profile[i] / n
             tilt += profile[i] * (u[i] - mean_u) / slope_norm
         norm = 0.0
@@ -140,7 +144,7 @@ def fill_templates(
             value = profile[i] - level - tilt * (u[i] - mean_u)
             by_point[i, j] = value
             norm += value * value
-        score[j] = 1.0 / norm if seen >= 2 and profile.max() > 0.4 and norm > 0.0 else 0.0
+        score[j] = 1.0 / norm if seen >= 2 and highest > 0.4 and norm > 0.0 else 0.0
 
 
 def make_bank(

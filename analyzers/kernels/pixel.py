@@ -7,7 +7,7 @@ import numpy as np
 from analyzers.kernels.codes import OK, Array, Pack
 from analyzers.kernels.compiled import kernel
 from analyzers.kernels.judge import NEAR, judge_line, nearest, order_by_centre
-from analyzers.kernels.levmar import cholesky, covariance, minimise, normal_equations
+from analyzers.kernels.levmar import cholesky, copy, covariance, fill, minimise, normal_equations
 from analyzers.kernels.matched import correlate
 from analyzers.kernels.shapes import line
 
@@ -25,8 +25,9 @@ def best_levels(spectrum: Array, theta: Array, lines: int, model: Pack, work: Ar
     count = level + lines
     matrix, factor, vectors = work[0], work[2], work[3]
     right, out, row = vectors[1], vectors[2], vectors[4]
-    matrix[:count, :count] = 0.0
-    right[:count] = 0.0
+    for a in range(count):
+        fill(matrix[a], count, 0.0)
+    fill(right, count, 0.0)
     for i in range(spectrum.shape[1]):
         row[0] = 1.0
         if level > 1:
@@ -70,7 +71,7 @@ def residual_correlation(
 ) -> None:
     """Correlate what the model leaves with the template bank (`places`: index in the list of each point)."""
     level = model[3]
-    padded[:] = 0.0
+    fill(padded, padded.shape[0], 0.0)
     for i in range(spectrum.shape[1]):
         value = theta[0]
         if level > 1:
@@ -93,7 +94,7 @@ def strengths(matrix: Array, theta: Array, lines: int, level: int, scale: float,
         for b in range(a + 1):
             small[a, b] = matrix[row, b if b < level else level + 3 * (b - level)]
     if not cholesky(small, count, 0.0, factor):
-        strength[:lines] = 0.0
+        fill(strength, lines, 0.0)
         return
     inverse = np.empty((count, count))
     covariance(factor, count, inverse)
@@ -112,7 +113,7 @@ def sigmas(
     scale = max(1.0, reduced)
     strengths(work[0], theta, lines, model[3], scale, strength)
     if not cholesky(work[0], p, 0.0, work[2]):
-        sigma[:p] = np.inf
+        fill(sigma, p, np.inf)
         return reduced
     covariance(work[2], p, cov)
     for a in range(p):
@@ -210,7 +211,7 @@ def try_start(
         score += INVALID
     if not score < state[0]:
         return False
-    best[:p] = trial[:p]
+    copy(trial, p, best)
     state[0], state[1], state[2] = score, chi2, 1.0 if converged else 0.0
     return True
 

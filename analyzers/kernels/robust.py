@@ -17,7 +17,7 @@ from analyzers.kernels.codes import (
 )
 from analyzers.kernels.compiled import kernel
 from analyzers.kernels.judge import NEAR, PROOF, assign_slots, judge_doublets, nearest, only_dips, order_by_centre
-from analyzers.kernels.levmar import minimise
+from analyzers.kernels.levmar import copy, fill, minimise
 from analyzers.kernels.matched import exclude_near, peel
 from analyzers.kernels.pixel import (
     OVERLAPPING,
@@ -108,7 +108,7 @@ def grow(
     """
     work, trial, _, _, _, padded, corr, found, _ = scratch
     level = model[3]
-    trial[:level] = 0.0
+    fill(trial, level, 0.0)
     taken = np.empty((2, lines))
     for k in range(lines):
         residual_correlation(spectrum, trial, k, model, places, bank[0], padded, corr)
@@ -152,16 +152,20 @@ def search(
     level = model[3]
     state[0], state[1], state[2] = np.inf, np.inf, 0.0
     order = np.empty(lines, np.int64)
-    if start.shape[1] == lines:
-        try_start(spectrum, start[0], start[1], lines, model, bounds, limits, scratch, best, state)
-    for attempt in range(5):
+    for attempt in range(-1, 5):
         settled = state[0] < OVERLAPPING
         if settled and (attempt > 1 or (attempt == 1 and only_dips(best, lines, level))):
             break
         if attempt == 4 and lines < 2:
             break
-        padded[:] = padded_signal
-        if attempt == 2:
+        if attempt < 0 and start.shape[1] != lines:
+            continue
+        copy(padded_signal, padded_signal.shape[0], padded)
+        if attempt < 0:
+            count = lines
+            copy(start[0], lines, found[1])
+            copy(start[1], lines, found[2])
+        elif attempt == 2:
             count = grow(spectrum, places, lines, model, bounds, limits, bank, scratch)
         elif attempt == 3:
             count = peel(bank, bank[3], padded, corr, 0.35, False, found[:, :lines])
@@ -180,7 +184,7 @@ def search(
             found[1, k] = limits[0][0] + (limits[0][1] - limits[0][0]) * (k + 0.5) / lines
             found[2, k] = limits[4]
         sort_found(found, lines)
-        if attempt < 2 and settled and same_basin(best, lines, level, found[1], order):
+        if 0 <= attempt < 2 and settled and same_basin(best, lines, level, found[1], order):
             continue
         try_start(spectrum, found[1], found[2], lines, model, bounds, limits, scratch, best, state)
     if np.isfinite(state[1]):
@@ -191,7 +195,7 @@ def search(
 def without_line(theta: Array, lines: int, level: int, k: int, merge: int, out: Array) -> None:
     """Copy the parameters without line k; line `merge` (>= 0) takes its place too, as the blend of both."""
     kept = 0
-    out[:level] = theta[:level]
+    copy(theta, level, out)
     for j in range(lines):
         if j == k:
             continue
@@ -274,7 +278,7 @@ def take_out(
             # two lines that cannot be told apart, rather than one that is not there
             reason = OVERLAP
         lines -= 1
-        best[: level + 3 * lines] = trial[: level + 3 * lines]
+        copy(trial, level + 3 * lines, best)
         state[1], state[2] = chi2, 1.0 if converged else 0.0
     return lines, reason
 
