@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from deploy.errors import DeployError
+from deploy.output import emit_json
+from deploy.places import explain, require_file
+from deploy.signals import catch_termination
 
 app = typer.Typer(
     name="nvdac",
@@ -19,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Real-time acquisition and analysis for wide-field NV microscopy in a diamond anvil cell.",
+    epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 wrong usage, 3 status: a process does not "
+    "run, 4 frames were lost, 130 interrupted, 143 terminated.",
 )
 
 RigOption = Annotated[str, typer.Option("--rig", help="Rig file: a path, or the name of one that comes with nvdac.")]
@@ -37,7 +41,7 @@ def demo(
     json_file: JsonOption = None,
     rig: RigOption = "twin-s1",
     data: DataOption = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the twin; the rig file's if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the twin; the rig file's if not given.", min=0)] = None,
 ) -> None:
     """Run the whole measurement on the digital twin, with the live page."""
     from deploy.demo import run_demo
@@ -52,8 +56,9 @@ def up(
     """Start the processes of a rig and leave them running."""
     from deploy.up import bring_up
 
+    require_file(json_file, "--json")
     started = bring_up(rig, data, site)
-    _emit(
+    emit_json(
         {"site": started.name, "url": started.web_url, "tiled": started.tiled_uri, "data": started.data_dir}, json_file
     )
     if json_file is None:
@@ -63,24 +68,24 @@ def up(
 @app.command(epilog="Example: nvdac down --site demo-1")
 def down(site: SiteOption = None) -> None:
     """End every running site, or the one named; data stay."""
-    from deploy import processes
-    from deploy.site import find_site, running_sites
+    from deploy.down import end_sites
 
-    sites = [find_site(site)] if site else running_sites()
-    for one in sites:
-        processes.stop(one)
+    ended = 0
+    for one in end_sites(site):
         typer.echo(f"{one.name}: ended; data stay in {one.data_dir}")
-    if not sites:
+        ended += 1
+    if not ended:
         typer.echo("nothing is running")
 
 
-@app.command(epilog="Example: nvdac status --json -")
+@app.command(epilog="Example: nvdac status --json -   (exit code 3: a process does not run)")
 def status(site: SiteOption = None, json_file: JsonOption = None) -> None:
     """Show the running sites and their processes."""
     from deploy.status import site_rows
 
+    require_file(json_file, "--json")
     rows = site_rows(site)
-    _emit(rows, json_file)
+    emit_json(rows, json_file)
     if json_file is None:
         for row in rows:
             typer.echo(f"{row['site']}  {row['url']}  data in {row['data']}")
@@ -92,7 +97,7 @@ def status(site: SiteOption = None, json_file: JsonOption = None) -> None:
         raise typer.Exit(3)
 
 
-@app.command(epilog="Example: nvdac session   (then: RE(zfc_field_warming(rig, limits)))")
+@app.command(epilog="Example: nvdac session   (then: RE(sweep()), RE(history()), where())")
 def session(site: SiteOption = None) -> None:
     """Open IPython with the RunEngine, the devices, the plans and the Tiled client of a running site."""
     from deploy.shell import open_shell
@@ -112,11 +117,13 @@ def ingest(
     format_: Annotated[
         str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")
     ] = "",
-    electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.")] = 0.0,
+    electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.", min=0.0)] = 0.0,
     offset_counts: Annotated[float, typer.Option(help="Counts of a dark frame.")] = 0.0,
-    read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.")] = 0.0,
-    accumulations: Annotated[int, typer.Option(help="Exposures averaged into one value.")] = 1,
-    lines: Annotated[int, typer.Option(help="Resonances per spectrum, stored with the run.")] = 2,
+    read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.", min=0.0)] = 0.0,
+    accumulations: Annotated[
+        int, typer.Option(help="Exposures averaged into one value; 0: what the file says.", min=0)
+    ] = 0,
+    lines: Annotated[int, typer.Option(help="Resonances per spectrum, stored with the run.", min=1, max=8)] = 2,
     sample: Annotated[str, typer.Option(help="Name of the sample.")] = "",
     data: DataOption = None,
     site: SiteOption = None,
@@ -125,6 +132,7 @@ def ingest(
     """Make a measured file a run in Tiled like any other, and print its uid."""
     from deploy.files import ingest_file, read_options
 
+    require_file(json_file, "--json")
     options = read_options(
         signal,
         frequency,
@@ -139,7 +147,7 @@ def ingest(
     uid, notes = ingest_file(file, options, lines, sample, data, site)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    _emit({"uid": uid, "notes": notes}, json_file)
+    emit_json({"uid": uid, "notes": notes}, json_file)
     if json_file is None:
         typer.echo(uid)
 
@@ -147,9 +155,11 @@ def ingest(
 @app.command(epilog="Example: nvdac replay 3f2a --lines 2 --speed max")
 def replay(
     uid: Annotated[str, typer.Argument(help="Run uid, or its first letters.")],
-    lines: Annotated[int | None, typer.Option(help="Resonances per spectrum; the run's own if not given.")] = None,
+    lines: Annotated[
+        int | None, typer.Option(help="Resonances per spectrum; the run's own if not given.", min=1, max=8)
+    ] = None,
     speed: Annotated[str, typer.Option(help="Factor on the recorded rate, or max.")] = "max",
-    workers: Annotated[int, typer.Option(help="Fitting workers.")] = 2,
+    workers: Annotated[int, typer.Option(help="Fitting workers.", min=1, max=64)] = 2,
     data: DataOption = None,
     site: SiteOption = None,
     json_file: JsonOption = None,
@@ -157,10 +167,13 @@ def replay(
     """Send a stored run's frames through the same stream, workers and builder, and store the maps."""
     from deploy.replay import replay_run
 
+    require_file(json_file, "--json")
     result = replay_run(uid, lines, speed, workers, data, site)
-    _emit(result, json_file)
+    emit_json(result, json_file)
     if json_file is None:
         typer.echo(f"{result['run_uid']}: maps in {result['maps']} (version {result['version']})")
+    if result["frames_lost"]:
+        raise typer.Exit(4)
 
 
 @app.command(
@@ -170,7 +183,7 @@ def fit(
     file_or_uid: Annotated[str, typer.Argument(help="A measured file, a frames file of nvdac, or a run uid.")],
     out: Annotated[Path, typer.Option("--out", help="HDF5 file of the maps.")] = Path("maps.h5"),
     lines: Annotated[
-        int | None, typer.Option(help="Resonances per spectrum; the run's own, or 2, if not given.")
+        int | None, typer.Option(help="Resonances per spectrum; the run's own, or 2, if not given.", min=1, max=8)
     ] = None,
     signal: Annotated[str, typer.Option(help="Name (dotted path) of the variable with the counts.")] = "",
     frequency: Annotated[str, typer.Option(help="Name of the frequency variable, or a file with it.")] = "",
@@ -181,10 +194,12 @@ def fit(
     format_: Annotated[
         str, typer.Option("--format", help="gwide for the struct of that name; else from the file.")
     ] = "",
-    electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.")] = 0.0,
+    electrons_per_count: Annotated[float, typer.Option(help="Camera gain; 0: noise from the spectra.", min=0.0)] = 0.0,
     offset_counts: Annotated[float, typer.Option(help="Counts of a dark frame.")] = 0.0,
-    read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.")] = 0.0,
-    accumulations: Annotated[int, typer.Option(help="Exposures averaged into one value.")] = 1,
+    read_noise_electrons: Annotated[float, typer.Option(help="Read noise per exposure, electrons.", min=0.0)] = 0.0,
+    accumulations: Annotated[
+        int, typer.Option(help="Exposures averaged into one value; 0: what the file says.", min=0)
+    ] = 0,
     data: DataOption = None,
     site: SiteOption = None,
     json_file: JsonOption = None,
@@ -192,6 +207,7 @@ def fit(
     """Fit a file or a stored run without any server and write the maps."""
     from deploy.files import fit_to_file, read_options
 
+    require_file(json_file, "--json")
     options = read_options(
         signal,
         frequency,
@@ -206,7 +222,7 @@ def fit(
     result = fit_to_file(file_or_uid, options, lines, out, data, site)
     for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
-    _emit(result, json_file)
+    emit_json(result, json_file)
     if json_file is None:
         typer.echo(f"{out}: {result['resolved']} of {result['pixels']} pixels resolved, {result['seconds']:.2f} s")
 
@@ -223,8 +239,9 @@ def doctor(
     """Say what is missing or misconfigured, and how to mend it."""
     from deploy.doctor import examine
 
+    require_file(json_file, "--json")
     findings = examine(rig, data, warm=warm)
-    _emit([finding.as_json() for finding in findings], json_file)
+    emit_json([finding.as_json() for finding in findings], json_file)
     if json_file is None:
         for finding in findings:
             typer.echo(finding.line())
@@ -232,27 +249,38 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _emit(result: Any, json_file: Path | None) -> None:
-    """Write `result` as JSON where asked."""
-    if json_file is None:
-        return
-    text = json.dumps(result, indent=2, default=str)
-    if str(json_file) == "-":
-        typer.echo(text)
-    else:
-        json_file.write_text(text + "\n")
-
-
 def main() -> None:
-    """Run the command line; what a user can mend is one line, not a traceback."""
+    """Run the command line; what a user can mend is one line on standard error, not a traceback."""
+    catch_termination()
     try:
-        app()
+        code = app(standalone_mode=False, prog_name="nvdac")
+        if code == 130:  # typer takes the KeyboardInterrupt
+            _refuse("interrupted", code)
     except DeployError as error:
-        typer.echo(f"nvdac: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("nvdac: interrupted", err=True)
-        sys.exit(130)
+        code = _refuse(str(error), error.exit_code)
+    except typer.TyperException as error:
+        code = _refuse_usage(error)
+    except typer.Abort:
+        code = _refuse("interrupted", 130)
+    except OSError as error:
+        code = _refuse(explain(error), 1)
+    sys.exit(code)
+
+
+def _refuse(text: str, code: int) -> int:
+    typer.echo(f"nvdac: {text}", err=True)
+    return code
+
+
+def _refuse_usage(error: typer.TyperException) -> int:
+    """Say what was wrong with the arguments; a command without any gets its help, which comes as the message."""
+    text = error.format_message()
+    if "\n" in text:
+        typer.echo(text, err=True)
+        return error.exit_code
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "nvdac"
+    return _refuse(f"{text.rstrip('.')}; see {command} --help", error.exit_code)
 
 
 if __name__ == "__main__":

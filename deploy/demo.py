@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,13 +20,21 @@ import typer
 from deploy import processes
 from deploy.environment import enter_environment
 from deploy.errors import DeployError
+from deploy.foreground import driving
 from deploy.launch import Parts, launch, make_site, wait_until_ready
+from deploy.output import emit_json
+from deploy.places import require_file, require_space
+from deploy.plan_arguments import HISTORY_NEEDS, history_settings
 from deploy.rig_file import RigFile, find_rig, load_rig
+from deploy.signals import held
 from deploy.site import Site
 from deploy.up import say_waiting
 
 if TYPE_CHECKING:
     from deploy.demo_run import Outcome
+
+DEMO_MIB = 768.0
+"""Free space without which no demo starts, MiB: frames, maps and catalog take about a third of it."""
 
 
 def run_demo(
@@ -41,39 +50,64 @@ def run_demo(
     Raises
     ------
     DeployError
-        Where the rig file is not a twin's, or a process does not start; then nothing is left running.
+        Where the rig file is not a twin's or lacks what the plan needs, a file cannot be written, or a process does
+        not start; then nothing is left running.
     """
-    say = _speaker(to_stderr=str(json_file) == "-")
+    machine = str(json_file) == "-"
+    say = _speaker(to_stderr=machine)
+    require_file(json_file, "--json")
     path = find_rig(rig_name)
     rig = load_rig(path, {"twin": {"seed": seed}} if seed is not None else None)
-    if rig.twin is None:
-        raise DeployError(
-            f"{path} has no [twin]; the demo runs on the twin only (your own rig: nvdac up, nvdac session)"
-        )
+    _require_demo(path, rig)
     name = _demo_name()
+    data_dir = data or Path("data") / name
+    require_space(data_dir, DEMO_MIB, "a demo")
     parts = Parts()
-    site = make_site(name, path, rig, data or Path("data") / name, parts)
-    with _sigterm_as_interrupt():
-        try:
+    site = make_site(name, path, rig, data_dir, parts)
+    # Bluesky prints to standard output, which belongs to the JSON where that is asked for there
+    quiet = contextlib.redirect_stdout(sys.stderr) if machine else contextlib.nullcontext()
+    try:
+        with quiet:
             site = launch(site, rig, parts)
             wait_until_ready(site, ["web"])
             say(f"live page: {site.web_url}")
             wait_until_ready(site, report=say_waiting(say))
-            return _measure(site, rig, say, exit_when_done=exit_when_done, json_file=json_file)
-        finally:
+            result = _measure(site, rig, say)
+        emit_json(result, json_file)
+        if not exit_when_done:
+            say(f"the page stays at {site.web_url}; Ctrl-C ends everything")
+            _wait_for_interrupt()
+    finally:
+        with held():
             processes.stop(site)
             say(f"data: {site.data_dir} ({_size_mib(Path(site.data_dir)):.0f} MiB); processes ended")
+    return 0 if result["frames_lost"] == 0 else 4
 
 
-def _measure(
-    site: Site, rig: RigFile, say: Callable[[str], None], *, exit_when_done: bool, json_file: Path | None
-) -> int:
-    """Run the plan, evaluate it, write the numbers and figures; keep the page up where asked."""
+def _require_demo(path: Path, rig: RigFile) -> None:
+    """Refuse a rig that the demo cannot run on, before anything starts."""
+    if rig.twin is None:
+        raise DeployError(
+            f"{path} has no [twin]; the demo runs on the twin only (your own rig: nvdac up, nvdac session)"
+        )
+    missing = [name for name in HISTORY_NEEDS if getattr(rig.devices, name) is None]
+    if missing:
+        sections = ", ".join(f"[devices.{name}]" for name in missing)
+        raise DeployError(f"{path}: the rig has no {' and '.join(missing)}, which the demo needs; add {sections}")
+    try:
+        history_settings(rig)
+    except ValueError as error:
+        raise DeployError(f"{path}: [plan]: {error}") from error
+
+
+def _measure(site: Site, rig: RigFile, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run the plan, evaluate it, draw the figures; return the numbers, which are in the data folder too."""
     enter_environment(site)  # before EPICS is imported, which reads it once
     from deploy.demo_run import run_history
 
     begin = time.monotonic()
-    outcome = run_history(site, rig, say)
+    with driving(site, "nvdac demo"):
+        outcome = run_history(site, rig, say)
     numbers = _evaluate(site, rig, outcome)
     seconds = time.monotonic() - begin
     result: dict[str, Any] = {
@@ -91,17 +125,8 @@ def _measure(
     for line in summary_lines(result):
         say(line)
     say("figures: " + ", ".join(figures))
-    text = json.dumps(result, indent=2) + "\n"
-    (Path(site.data_dir) / "demo.json").write_text(text)
-    if json_file is not None:
-        if str(json_file) == "-":
-            sys.stdout.write(text)
-        else:
-            json_file.write_text(text)
-    if not exit_when_done:
-        say(f"the page stays at {site.web_url}; Ctrl-C ends everything")
-        _wait_for_interrupt()
-    return 0 if outcome.frames_lost == 0 else 4
+    emit_json(result, Path(site.data_dir) / "demo.json")
+    return result
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
@@ -175,18 +200,6 @@ def _demo_name() -> str:
 
 def _size_mib(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 2**20
-
-
-class _sigterm_as_interrupt:  # noqa: N801 - used as a function
-    """End a demo that is terminated as one that is interrupted: nothing is left running."""
-
-    def __enter__(self) -> None:
-        """Take SIGTERM."""
-        self._previous = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-
-    def __exit__(self, *exception: object) -> None:
-        """Give it back."""
-        signal.signal(signal.SIGTERM, self._previous)
 
 
 def _wait_for_interrupt() -> None:

@@ -97,9 +97,7 @@ def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None])
 def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
     """Ask what to do with a paused plan; unattended it is aborted, and the field holds."""
     while True:
-        answer = "a"
-        if sys.stdin.isatty():
-            answer = input("paused at a checkpoint: [r]esume or [a]bort? ").strip().lower()[:1]
+        answer = _ask("paused at a checkpoint: [r]esume or [a]bort? ") if sys.stdin.isatty() else "a"
         if answer == "a":
             if session.engine.state == "paused":
                 session.engine.abort("by the user")
@@ -109,6 +107,14 @@ def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
                 return cast("tuple[str, ...]", session.engine.resume())
             except RunEngineInterrupted:
                 say("paused again")
+
+
+def _ask(question: str) -> str:
+    """Return the first letter of the answer; who interrupts instead of answering wants to abort."""
+    try:
+        return input(question).strip().lower()[:1]
+    except (EOFError, KeyboardInterrupt):
+        return "a"
 
 
 def _transport(documents: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[float, float]]:

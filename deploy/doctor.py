@@ -8,12 +8,15 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from deploy import processes
 from deploy.errors import DeployError
+from deploy.launch import RUNTIME_FLOOR_MIB
+from deploy.places import existing, free_mib, require_folder
+from deploy.plan_arguments import HISTORY_NEEDS, history_settings
 from deploy.rig_file import RigFile, find_rig, load_rig
-from deploy.site import running_sites, runtime_root
+from deploy.site import LONGEST_RUNTIME_DIR, Site, running_sites, runtime_root, take_port
 from deploy.up import default_data_dir
 
 DISK_FLOOR_GIB = 2.0
@@ -46,17 +49,12 @@ class Finding:
 def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
     """Look at everything a session needs and return what was found, good and bad."""
     folder = data or default_data_dir()
-    findings = [_python(), _runtime_folder(), _disk(folder), _swmr(folder), *_stale_sites(), _browser()]
+    findings = [_python(), _runtime_folder(), _disk(folder), _swmr(folder), _key(), *_sites(), _browser()]
     try:
         rig = load_rig(find_rig(rig_name))
     except DeployError as error:
-        return [*findings, Finding("rig file", False, str(error), "mend the file")]
-    findings += [
-        Finding("rig file", True, f"{rig_name}: every key known"),
-        _ports(rig),
-        _epics(rig),
-        _shared_memory(rig),
-    ]
+        return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), "mend the file")]
+    findings += [_rig(rig_name, rig), _ports(rig), _epics(rig), _ring(rig), _cores(rig)]
     if warm:
         findings.append(_warm(rig))
     return findings
@@ -70,47 +68,76 @@ def _python() -> Finding:
 
 def _runtime_folder() -> Finding:
     try:
-        return Finding("sockets", True, str(runtime_root()))
+        root = runtime_root()
     except (DeployError, OSError) as error:
         return Finding("sockets", False, str(error), "set XDG_RUNTIME_DIR to a private folder with a short path")
+    if len(str(root / "demo-20261231-235959-1234567")) > LONGEST_RUNTIME_DIR:
+        return Finding("sockets", False, f"{root} is too long", "set XDG_RUNTIME_DIR to a folder with a shorter path")
+    return Finding("sockets", True, str(root))
 
 
 def _disk(folder: Path) -> Finding:
-    place = _existing(folder)
-    free = shutil.disk_usage(place).free / 2**30
+    try:
+        require_folder(folder, "data folder")
+    except DeployError as error:
+        return Finding("disk", False, str(error))
+    free = free_mib(folder) / 1024
     good = free >= DISK_FLOOR_GIB
-    return Finding(
-        "disk", good, f"{free:.0f} GiB free at {folder}", "" if good else "free some space or use --data elsewhere"
-    )
+    mend = "" if good else f"free some space or use --data elsewhere: a run wants {DISK_FLOOR_GIB:g} GiB"
+    return Finding("disk", good, f"{free:.1f} GiB free at {folder}", mend)
 
 
 def _swmr(folder: Path) -> Finding:
-    """Write and read one small file as frames are: memory-mapped locks, single writer and many readers."""
+    """Write and read one small file as frames are: one writer, and a reader while it writes."""
     import h5py
+    import numpy as np
 
     try:
-        with tempfile.TemporaryDirectory(dir=_existing(folder)) as scratch:
+        with tempfile.TemporaryDirectory(dir=existing(folder)) as scratch:
             path = f"{scratch}/swmr.h5"
             with h5py.File(path, "w", libver="latest") as writer:
-                data = writer.create_dataset("x", (1,), maxshape=(None,), chunks=(1,))
+                data = writer.create_dataset("x", (1,), dtype="u2", maxshape=(None,), chunks=(1,))
                 writer.swmr_mode = True
                 with h5py.File(path, "r", swmr=True) as reader:
-                    data[0] = 1
+                    data[0] = 7
                     data.flush()
-                    good = "x" in reader
-        return Finding("frame files (SWMR)", good, f"work at {folder}")
+                    seen = cast("h5py.Dataset", reader["x"])
+                    seen.refresh()
+                    good = int(np.asarray(seen)[0]) == 7
     except OSError as error:
-        return Finding("frame files (SWMR)", False, str(error), "use a local disk (not NFS) with --data")
+        return Finding("frame files (SWMR)", False, str(error), "use a local disk that you may write to, with --data")
+    mend = "" if good else "use a local disk (not NFS) with --data"
+    return Finding("frame files (SWMR)", good, f"{'work' if good else 'are not seen while written'} at {folder}", mend)
 
 
-def _stale_sites() -> list[Finding]:
+def _key() -> Finding:
+    """Look at the key of the Tiled server, which takes letters and digits only."""
+    key = os.environ.get("NVDAC_TILED_API_KEY", "")
+    if key and not (key.isascii() and key.isalnum()):
+        mend = "use letters and digits, for instance from `openssl rand -hex 24`, or unset it"
+        return Finding("Tiled key", False, "NVDAC_TILED_API_KEY holds other characters than letters and digits", mend)
+    return Finding("Tiled key", True, "from NVDAC_TILED_API_KEY" if key else "made anew for each site")
+
+
+def _sites() -> list[Finding]:
+    """Look at the sites that are there: a killed one leaves its ring behind."""
+    try:
+        sites = running_sites()
+    except (DeployError, OSError) as error:
+        return [Finding("sites", False, str(error))]
     findings: list[Finding] = []
-    for site in running_sites():
-        alive = bool(processes.states(site))
-        mend = "" if alive else f"remove it with `nvdac down --site {site.name}`"
-        findings.append(
-            Finding("site " + site.name, alive, "runs" if alive else "its processes are gone, its ring is stale", mend)
-        )
+    for site in sites:
+        rows = processes.states(site)
+        ill = [row.name for row in rows if row.state != "RUNNING"]
+        topic = "site " + site.name
+        if not rows:
+            mend = f"remove it with `nvdac down --site {site.name}`"
+            findings.append(Finding(topic, False, "its process manager is gone, its ring is stale", mend))
+        elif ill:
+            mend = f"see {site.runtime_dir}/logs and `nvdac status --site {site.name}`"
+            findings.append(Finding(topic, False, f"{', '.join(ill)} not running", mend))
+        else:
+            findings.append(Finding(topic, True, "runs"))
     return findings
 
 
@@ -119,49 +146,78 @@ def _browser() -> Finding:
     return Finding("browser", True, found or "none here: open the page's address in any browser on this machine")
 
 
-def _ports(rig: RigFile) -> Finding:
-    from deploy.site import take_port
-
+def _rig(rig_name: str, rig: RigFile) -> Finding:
+    """Say what the rig cannot do for want of instruments; that is no mistake."""
+    missing = [name for name in HISTORY_NEEDS if getattr(rig.devices, name) is None]
     try:
-        take_port(rig.rig.web_port, "the live page")
-        take_port(rig.rig.tiled_port, "the Tiled server")
-    except DeployError as error:
-        return Finding("ports", False, str(error), "change [rig] in the rig file")
+        history_settings(rig)
+    except ValueError as error:
+        return Finding("rig file", False, f"[plan]: {error}", "mend the section")
+    without = f"; no {', '.join(missing)}: field histories are refused" if missing else ""
+    return Finding("rig file", True, f"{rig_name}: every key known{without}")
+
+
+def _ports(rig: RigFile) -> Finding:
+    wanted = {rig.rig.web_port: "the live page", rig.rig.tiled_port: "the Tiled server"}
+    for port, what in wanted.items():
+        ours = [site.name for site in _known_sites() if port and port in (site.web_port, site.tiled_port)]
+        if ours:
+            return Finding("ports", True, f"{port} is served by site {ours[0]}, which runs")
+        try:
+            take_port(port, what)
+        except DeployError as error:
+            return Finding("ports", False, str(error), "change [rig] in the rig file")
     return Finding("ports", True, "free")
+
+
+def _known_sites() -> list[Site]:
+    """Return the sites that run; none where that cannot be told, which is a finding of its own."""
+    try:
+        return [site for site in running_sites() if processes.states(site)]
+    except (DeployError, OSError):
+        return []
 
 
 def _epics(rig: RigFile) -> Finding:
     if rig.twin is not None:
         return Finding("EPICS", True, "the twin's IOC gets loopback and a port of its own")
-    addresses = os.environ.get("EPICS_CA_ADDR_LIST", "")
+    addresses = os.environ.get("EPICS_CA_ADDR_LIST", "").strip()
     automatic = os.environ.get("EPICS_CA_AUTO_ADDR_LIST", "YES").upper() != "NO"
-    if not addresses and automatic:
-        return Finding(
-            "EPICS", False, "searches every network", "set EPICS_CA_ADDR_LIST to your IOCs, EPICS_CA_AUTO_ADDR_LIST=NO"
-        )
-    return Finding("EPICS", True, f"searches {addresses or 'nothing'}")
+    mend = "set EPICS_CA_ADDR_LIST to the addresses of your IOCs and EPICS_CA_AUTO_ADDR_LIST=NO"
+    if not addresses:
+        where = "searches every network of this machine" if automatic else "has no address to search"
+        return Finding("EPICS", False, where, mend)
+    return Finding("EPICS", True, f"searches {addresses}" + (" and every network" if automatic else ""))
 
 
-def _shared_memory(rig: RigFile) -> Finding:
-    free = shutil.disk_usage(runtime_root()).free / 2**20
-    good = free > 2 * rig.stream.ring_mib
-    mend = "" if good else "make [stream] ring_mib smaller, or free space there"
-    return Finding("ring", good, f"{rig.stream.ring_mib} MiB of {free:.0f} MiB free at {runtime_root()}", mend)
+def _ring(rig: RigFile) -> Finding:
+    try:
+        root = runtime_root()
+    except (DeployError, OSError) as error:
+        return Finding("ring", False, str(error))
+    needed, free = rig.stream.ring_mib + RUNTIME_FLOOR_MIB, free_mib(root)
+    mend = "" if free > needed else "make [stream] ring_mib smaller, or free space there"
+    return Finding("ring", not mend, f"{rig.stream.ring_mib} MiB wanted, {free:.0f} MiB free at {root}", mend)
+
+
+def _cores(rig: RigFile) -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    good = rig.rig.workers <= cores
+    mend = "" if good else f"set [rig] workers to {cores} or fewer"
+    return Finding("cores", good, f"{rig.rig.workers} workers on {cores} cores", mend)
 
 
 def _warm(rig: RigFile) -> Finding:
+    """Compile, or load from the cache, everything that a run waits for: in workers, builder and twin."""
     import time
 
-    from analyzers.fitting import warm_up
+    from analyzers import builder, fitting
 
     begin = time.perf_counter()
-    warm_up(rig.analysis)
+    fitting.warm_up(rig.analysis)
+    builder.warm_up()
+    if rig.twin is not None:
+        from devices.twin.camera import TwinCamera
+
+        TwinCamera(rig.twin, rig.camera, dict)  # its constructor compiles; nobody asks the state
     return Finding("kernels", True, f"compiled and cached in {time.perf_counter() - begin:.1f} s")
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists."""
-    place = folder.resolve()
-    while not place.exists():
-        place = place.parent
-    return place

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from deploy import processes
 from deploy.errors import DeployError
+from deploy.launch import DATA_FLOOR_MIB
+from deploy.places import require_file, require_space
 from deploy.site import Site, find_site, running_sites
 from deploy.stored import find_frames
 from deploy.up import default_data_dir
@@ -66,9 +69,10 @@ def ingest_file(
     from stream.catalog import CatalogError, catalog
     from stream.ingest_run import IngestRun, ingest_run
 
+    run = IngestRun(analysis=line_settings(lines).to_json(), sample=sample, source=file.name)
     measurement = _read(file, options)
     data_dir, site = _place(data, site_name)
-    run = IngestRun(analysis=line_settings(lines).to_json(), sample=sample, source=file.name)
+    require_space(data_dir, measurement.frames.nbytes / 2**20 + DATA_FLOOR_MIB, "the run")
     try:
         with tiled_at(data_dir, site) as (uri, key), catalog(uri, key) as client:
             uid = ingest_run(measurement, data_dir, run, client)
@@ -92,6 +96,7 @@ def fit_to_file(
     """
     from stream.maps_file import MapsFileError, write_parts
 
+    require_file(out, "--out")
     begin = time.perf_counter()
     run, notes = _fit(file_or_uid, options, lines, data, site_name)
     parts = _parts(run)
@@ -146,12 +151,12 @@ def _fit(
 
     path = Path(file_or_uid)
     if not path.is_file():
-        if path.suffix or os.sep in file_or_uid:
-            raise DeployError(f"no file {file_or_uid}")
+        if path.suffix or os.sep in file_or_uid or path.exists():
+            raise DeployError(f"no file {file_or_uid}; check the path, or give a run uid")
         path = find_frames(file_or_uid, data, site_name)
     elif not _is_frames_file(path):
+        settings = line_settings(DEFAULT_LINES if lines is None else lines)
         measurement = _read(path, options)
-        settings = line_settings(lines or DEFAULT_LINES)
         run = maps_of_measurement(measurement.frames, measurement.frequency_mhz, measurement.noise, settings)
         return run, list(measurement.notes)
 
@@ -161,7 +166,9 @@ def _fit(
     try:
         with FrameFile(path) as file, tqdm(total=len(file.sweeps), unit="sweep", desc="fit", disable=None) as bar:
             return fit_run(file, stored_settings(file.start, lines), progress=step), []
-    except (FramesError, ValueError) as error:
+    except FramesError as error:
+        raise DeployError(str(error)) from error
+    except ValueError as error:
         raise DeployError(f"{path}: {error}") from error
 
 
@@ -187,9 +194,16 @@ def _parts(run: OfflineRun) -> dict[str, Any]:
 
 def _read(file: Path, options: IngestOptions) -> Measurement:
     try:
-        return read_measurement(file, options)
+        measurement = read_measurement(file, options)
     except IngestError as error:
         raise DeployError(str(error)) from error
+    highest = float(measurement.frames.max())
+    if options.offset_counts >= highest:
+        raise DeployError(
+            f"--offset-counts {options.offset_counts:g} is above every count (at most {highest:g}); "
+            "give the counts of a dark frame in the file's own counts"
+        )
+    return measurement
 
 
 def _is_frames_file(path: Path) -> bool:
@@ -198,18 +212,20 @@ def _is_frames_file(path: Path) -> bool:
 
     if not h5py.is_hdf5(path):
         return False
-    with h5py.File(path, swmr=True) as file:
-        return "run_start" in file.attrs
+    try:
+        with h5py.File(path, swmr=True) as file:
+            return "run_start" in file.attrs
+    except OSError as error:
+        raise DeployError(f"cannot read {path}: it is cut off or damaged; copy it again from where it came") from error
 
 
 def _place(data: Path | None, site_name: str | None) -> tuple[Path, Site | None]:
-    """Return the data folder, and the running site that serves it."""
+    """Return the data folder, and the running site whose Tiled serves it; the newest one's where none is named."""
     if site_name is not None:
-        site = find_site(site_name)
+        site = find_site(site_name, needs="tiled")
         return Path(site.data_dir), site
-    if data is None and running_sites():
-        site = running_sites()[-1]
-        return Path(site.data_dir), site
+    serving = [site for site in running_sites() if "tiled" in site.programs and processes.states(site)]
+    if data is None and serving:
+        return Path(serving[-1].data_dir), serving[-1]
     folder = (data or default_data_dir()).resolve()
-    serving = [site for site in running_sites() if Path(site.data_dir) == folder and site.tiled_port]
-    return folder, serving[-1] if serving else None
+    return folder, next((site for site in serving if Path(site.data_dir) == folder), None)

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from deploy import processes
+from deploy.places import require_folder, require_space
 from deploy.processes import Program, python_program
 from deploy.rig_file import RigFile
-from deploy.site import Site, new_site, take_port
+from deploy.site import Site, new_site, runtime_root, take_port
 from stream.settings import StreamSettings, dump_settings
 
 READY_TIMEOUT_S = 240.0
 """A first start compiles the kernels, about a minute on two loaded cores."""
+DATA_FLOOR_MIB = 64.0
+"""Free space without which no site starts: catalog, logs and a few maps, MiB."""
+RUNTIME_FLOOR_MIB = 32.0
+"""Room for logs and settings beside the ring, MiB."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +34,38 @@ class Parts:
 
 
 def make_site(name: str, rig_path: Path, rig: RigFile, data_dir: Path, parts: Parts) -> Site:
-    """Choose ports and make the folders of a site for the rig."""
+    """Choose ports and make the folders of a site for the rig.
+
+    Raises
+    ------
+    DeployError
+        Where a port is in use, there is no room, or the folders cannot be made; nothing is left then.
+    """
     ports = {
         "web": take_port(rig.rig.web_port, "the live page") if parts.web else 0,
         "tiled": take_port(rig.rig.tiled_port, "the Tiled server") if parts.tiled else 0,
         "ca": take_port(0, "Channel Access") if parts.instruments and rig.twin is not None else 0,
     }
+    require_folder(data_dir, "data folder")
+    require_space(data_dir, DATA_FLOOR_MIB, "a site")
+    if parts.camera:
+        require_space(runtime_root(), rig.stream.ring_mib + RUNTIME_FLOOR_MIB, "the ring of frames")
     return new_site(name, rig_path, data_dir, ports)
 
 
 def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = True) -> Site:
-    """Write the settings files, start the processes and return the site with the names of its programs."""
-    stream = rig.stream_settings(site.runtime_dir, site.data_dir)
-    stream = replace(stream, archive_frames=archive_frames)
-    programs = _programs(site, rig, stream, parts)
-    started = replace(site, programs=tuple(program.name for program in programs))
-    started.save()
+    """Write the settings files, start the processes and return the site with the names of its programs.
+
+    What fails or is interrupted here leaves nothing running.
+    """
     try:
+        stream = replace(rig.stream_settings(site.runtime_dir, site.data_dir), archive_frames=archive_frames)
+        programs = _programs(site, rig, stream, parts)
+        started = replace(site, programs=tuple(program.name for program in programs))
+        started.save()
         processes.start(started, programs)
-    except Exception:
-        processes.stop(started)
+    except BaseException:
+        processes.stop(site)
         raise
     return started
 

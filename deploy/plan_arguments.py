@@ -7,6 +7,9 @@ from plans.adaptive import TemperatureLimits
 from plans.settings import RunInfo, SweepSettings, ZfcSettings, frequencies_from_windows
 from stream.messages import Json
 
+HISTORY_NEEDS = ("cryostat", "magnet", "camera")
+"""Devices without which no field history can be run; the plan refuses too, but only once everything has started."""
+
 
 def sweep_settings(rig_file: RigFile) -> SweepSettings:
     """Return how a sweep of this rig is taken."""

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from deploy.environment import process_environment
 from deploy.errors import DeployError
+from deploy.signals import held
 from deploy.site import Site
 
 READY_POLL_S = 0.05
 STARTS_TRIED = 3
 """A process that has ended more often before it was ready counts as one that does not start."""
+ANSWER_S = 10.0
+"""Longest time that the process manager may take for an answer, s."""
+LEAVE_S = 5.0
+"""Time that processes without a manager have between SIGTERM and SIGKILL, s."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,24 @@ def start(site: Site, programs: Sequence[Program]) -> None:
     Raises
     ------
     DeployError
-        Where supervisord does not answer.
+        Where supervisord does not start.
     """
     configuration = Path(site.runtime_dir) / "supervisord.conf"
     configuration.write_text(supervisor_configuration(site, programs))
-    result = subprocess.run(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
-        env=process_environment(site),
-        cwd=site.data_dir,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with held():  # a supervisord whose start was interrupted half-way would be found by nobody
+        result = subprocess.run(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
+            env=process_environment(site),
+            cwd=site.data_dir,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,  # Ctrl-C at the terminal is for the command alone
+        )
     if result.returncode != 0:
-        raise DeployError(f"the process manager did not start: {result.stderr.strip() or result.stdout.strip()}")
+        lines = (result.stderr.strip() or result.stdout.strip()).splitlines() or ["no reason given"]
+        raise DeployError(f"the process manager did not start: {lines[-1]}")
 
 
 def supervisor_configuration(site: Site, programs: Sequence[Program]) -> str:
@@ -132,6 +143,7 @@ def wait_ready(
         Where a process ended for good or the time is up; the end of its log is in the message.
     """
     deadline = time.monotonic() + timeout_s
+    heard = time.monotonic()
     missing: list[str] = []
     pids: dict[str, set[int]] = {}
     while True:
@@ -141,23 +153,32 @@ def wait_ready(
         missing = now_missing
         if not missing:
             return
-        for state in states(site):
-            if state.name not in missing:
-                continue
-            pids.setdefault(state.name, set()).add(state.pid)
-            if state.state == "FATAL" or len(pids[state.name] - {0}) > STARTS_TRIED:
-                raise DeployError(f"{state.name} does not start ({state.state}):\n{log_tail(site, state.name)}")
+        rows = states(site)
+        heard = time.monotonic() if rows else heard
+        for state in rows:
+            if state.name in missing:
+                pids.setdefault(state.name, set()).add(state.pid)
+                _refuse_failing(site, state, len(pids[state.name] - {0}))
+        if time.monotonic() - heard > ANSWER_S:
+            raise DeployError(f"the process manager of site {site.name!r} has gone; end the rest with `nvdac down`")
         if time.monotonic() > deadline:
             tail = log_tail(site, missing[0])
             raise DeployError(f"{', '.join(missing)} not ready after {timeout_s:.0f} s; log of {missing[0]}:\n{tail}")
         time.sleep(READY_POLL_S)
 
 
+def _refuse_failing(site: Site, state: ProcessState, starts: int) -> None:
+    """Raise where a process was started too often or has been given up."""
+    if state.state == "FATAL" or starts > STARTS_TRIED:
+        raise DeployError(f"{state.name} does not start; the end of its log:\n{log_tail(site, state.name)}")
+
+
 def states(site: Site) -> list[ProcessState]:
     """Return the state of each process; an empty list where the process manager does not answer."""
     try:
-        rows = cast("list[dict[str, Any]]", _proxy(site).supervisor.getAllProcessInfo())
-    except (OSError, xmlrpc.client.Error):
+        with _manager(site) as supervisor:
+            rows = cast("list[dict[str, Any]]", supervisor.getAllProcessInfo())
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return []
     return [
         ProcessState(
@@ -171,35 +192,48 @@ def states(site: Site) -> list[ProcessState]:
     ]
 
 
-def restart(site: Site, name: str) -> None:
-    """Restart one process."""
-    supervisor = _proxy(site).supervisor
-    supervisor.stopProcess(name)
-    supervisor.startProcess(name)
-
-
 def stop(site: Site, timeout_s: float = 20.0) -> None:
-    """End every process of the site and remove its runtime folder; the data folder stays.
+    """End every process of the site and remove its runtime folder; the data folder and the logs in it stay.
+
+    Works on whatever is left of a site: also where its process manager was killed or hangs.
 
     Raises
     ------
     DeployError
         Where processes are still there after `timeout_s`.
     """
-    try:
-        _proxy(site).supervisor.shutdown()
-    except (OSError, xmlrpc.client.Error):
-        _end_orphans(site)
+    with held():
+        _shut_down(site, timeout_s)
+        left = _end_processes(site)
+        if left:
+            raise DeployError(f"site {site.name!r}: processes {left} do not end; see {site.runtime_dir}/logs")
         _remove_runtime(site)
+
+
+def _shut_down(site: Site, timeout_s: float) -> None:
+    """Let supervisord end its processes, as far as it answers."""
+    try:
+        with _manager(site) as supervisor:
+            supervisor.shutdown()
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return
     deadline = time.monotonic() + timeout_s
-    while Path(site.runtime_dir, "supervisord.pid").exists():
-        if time.monotonic() > deadline:
-            raise DeployError(
-                f"site {site.name!r}: processes still there after {timeout_s:.0f} s; see {site.runtime_dir}/logs"
-            )
+    while processes_of(site) and time.monotonic() < deadline:
         time.sleep(READY_POLL_S)
-    _remove_runtime(site)
+
+
+def _end_processes(site: Site) -> list[int]:
+    """End what a killed or hanging process manager left behind, and it first; return what does not end."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in processes_of(site):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        deadline = time.monotonic() + LEAVE_S
+        while processes_of(site):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(READY_POLL_S)
+    return processes_of(site)
 
 
 def log_tail(site: Site, name: str, lines: int = 12) -> str:
@@ -208,26 +242,21 @@ def log_tail(site: Site, name: str, lines: int = 12) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else "(no log)"
 
 
-def orphans(site: Site) -> list[int]:
-    """Return the ids of processes that run on the site's settings, whoever started them."""
-    marks = (f"{site.runtime_dir}/settings/".encode(), f"{site.runtime_dir}/tiled/".encode())
-    found: list[int] = []
+def processes_of(site: Site) -> list[int]:
+    """Return the ids of processes that run on the site's settings, its manager first, whoever started them."""
+    runtime = site.runtime_dir
+    marks = tuple(f"{runtime}/{place}".encode() for place in ("settings/", "tiled/", "supervisord.conf"))
+    found: list[tuple[bool, int]] = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                command = (folder / "cmdline").read_bytes()
+                arguments = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:  # it ended while we looked
                 continue
-            if any(mark in command for mark in marks):
-                found.append(int(folder.name))
-    return found
-
-
-def _end_orphans(site: Site) -> None:
-    """End what a killed process manager left behind."""
-    for pid in orphans(site):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            # only python programs: a person may read a settings file with an editor
+            if b"python" in arguments[0] and any(part.startswith(marks) for part in arguments):
+                found.append((marks[-1] not in arguments, int(folder.name)))
+    return [pid for _, pid in sorted(found)]
 
 
 def _remove_runtime(site: Site) -> None:
@@ -239,8 +268,34 @@ def _remove_runtime(site: Site) -> None:
     shutil.rmtree(runtime, ignore_errors=True)
 
 
-def _proxy(site: Site) -> Any:
-    from supervisor.xmlrpc import SupervisorTransport
+@contextlib.contextmanager
+def _manager(site: Site) -> Generator[Any]:
+    """Give supervisord's XML-RPC over its Unix socket; it answers in time or raises an OSError."""
+    with xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(site.supervisor_socket)) as proxy:
+        yield proxy.supervisor
 
-    transport = SupervisorTransport(None, None, f"unix://{site.supervisor_socket}")
-    return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=cast("xmlrpc.client.Transport", transport))
+
+class _UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over a Unix socket, with a time limit."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        """Return a connection to the socket, whatever the host is called."""
+        return _UnixConnection(self._path)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ANSWER_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket file."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ANSWER_S)
+        self.sock.connect(self._path)

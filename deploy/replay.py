@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import typer
 from tqdm import tqdm
 
 from deploy import processes
@@ -15,6 +17,7 @@ from deploy.results import maps_folder, wait_finished
 from deploy.rig_file import RigFile, RigSection
 from deploy.site import Site, running_sites
 from deploy.stored import find_frames
+from deploy.up import say_waiting
 from devices.settings import CameraSettings, DevicesSettings
 
 
@@ -42,9 +45,10 @@ def replay_run(
     rate = _speed(speed)
     path = find_frames(uid, data, site_name)
     data_dir = path.parent.parent
+    rate_hz = _frame_rate_hz(path, rate)
     rig = RigFile(
         rig=RigSection(name="replay", workers=workers),
-        camera=CameraSettings(kind="file", source=str(path), frame_rate_hz=_frame_rate_hz(path, rate)),
+        camera=CameraSettings(kind="file", source=str(path), frame_rate_hz=rate_hz),
         devices=DevicesSettings(),
     )
     serving = _tiled_of(data_dir)
@@ -54,7 +58,7 @@ def replay_run(
         site = replace(site, tiled_port=serving.tiled_port, tiled_api_key=serving.tiled_api_key)
     try:
         site = launch(site, rig, parts, archive_frames=False)
-        wait_until_ready(site)
+        wait_until_ready(site, report=say_waiting(lambda text: typer.echo(text, err=True)))
         return _drive(site, rig, path, lines, rate)
     finally:
         processes.stop(site)
@@ -64,7 +68,7 @@ def _drive(site: Site, rig: RigFile, path: Path, lines: int | None, rate: float)
     """Play every sweep and wait for the maps."""
     from deploy.files import stored_settings
     from stream.archive_hdf5 import FrameFile
-    from stream.camera_control import CameraControl
+    from stream.camera_control import CameraControl, CameraRefused
     from stream.replay import drive
 
     settings = rig.stream_settings(site.runtime_dir, site.data_dir)
@@ -72,7 +76,10 @@ def _drive(site: Site, rig: RigFile, path: Path, lines: int | None, rate: float)
         analysis = stored_settings(file.start, lines)
         total = sum(sweep.frequency_mhz.size * sweep.passes for sweep in file.sweeps)
         with tqdm(total=total, unit="frame", desc="replay", disable=None) as bar:
-            stop = drive(camera, file, analysis.to_json(), speed=rate, progress=bar.update)
+            try:
+                stop = drive(camera, file, analysis.to_json(), speed=rate, progress=bar.update)
+            except (CameraRefused, TimeoutError) as error:
+                raise DeployError(f"the replay of {file.start.run_uid} failed: {error}") from error
         headers = wait_finished(settings, file.start.run_uid)
         version = str(headers["run"]["version"])
         folder = maps_folder(site, file.start.run_uid, version)
@@ -86,11 +93,19 @@ def _drive(site: Site, rig: RigFile, path: Path, lines: int | None, rate: float)
 
 
 def _frame_rate_hz(path: Path, speed: float) -> float:
-    """Return the rate at which the camera process plays the frames; 0 for as fast as possible."""
+    """Return the rate at which the camera process plays the frames; 0 for as fast as possible.
+
+    Raises
+    ------
+    DeployError
+        Where there is nothing to play.
+    """
     from stream.archive_hdf5 import FrameFile
     from stream.replay import replay_rate_hz
 
     with FrameFile(path) as file:
+        if not list(file.complete_sweeps()):
+            raise DeployError(f"{path}: no sweep of the run is complete; there is nothing to replay")
         return replay_rate_hz(file, speed)
 
 
@@ -102,7 +117,7 @@ def _speed(text: str) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise DeployError(f"speed {text!r}: use max, or a positive factor such as 10")
     return value
 
@@ -110,6 +125,6 @@ def _speed(text: str) -> float:
 def _tiled_of(data_dir: Path) -> Site | None:
     """Return the running site that serves this data folder, if any."""
     for site in running_sites():
-        if site.tiled_port and Path(site.data_dir) == data_dir.resolve() and processes.states(site):
+        if "tiled" in site.programs and Path(site.data_dir) == data_dir.resolve() and processes.states(site):
             return site
     return None

@@ -19,6 +19,7 @@ from stream.settings import StreamSettings
 
 FORBID = {"extra": "forbid"}
 RIGS = Path(__file__).parent / "rigs"
+MOST_WORKERS = 64
 Point = tuple[float, float]
 
 
@@ -36,6 +37,14 @@ class RigSection:
     """Port of the live page; 0 takes a free one."""
     tiled_port: int = 0
     """Port of the Tiled server; 0 takes a free one."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no site can start with."""
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"workers = {self.workers}: allowed are 1 to {MOST_WORKERS}")
+        for key, port in (("web_port", self.web_port), ("tiled_port", self.tiled_port)):
+            if not 0 <= port < 65536:
+                raise ValueError(f"{key} = {port}: allowed are 1 to 65535, and 0 for any free one")
 
 
 @dataclass(frozen=True)

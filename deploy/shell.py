@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deploy import processes
 from deploy.environment import enter_environment
-from deploy.rig_file import load_rig
-from deploy.site import find_site
+from deploy.errors import DeployError
+from deploy.foreground import driving
+from deploy.rig_file import RigFile, load_rig
+from deploy.site import Site, find_site
 
 BANNER = """nvdac session on {name}: live page {url}
   RE(history())      zero-field cool and field warming of the rig file, with its adaptive ladder
@@ -24,19 +27,29 @@ def open_shell(site_name: str | None) -> None:
     Raises
     ------
     DeployError
-        Where no site runs or its devices do not connect.
+        Where no site runs, somebody else drives it, or its devices do not connect.
     """
-    site = find_site(site_name)
+    site = find_site(site_name, needs="monitor")
+    if not processes.states(site):
+        raise DeployError(
+            f"the processes of site {site.name!r} are gone; `nvdac down --site {site.name}`, then `nvdac up`"
+        )
     rig_file = load_rig(Path(site.rig_file))
     enter_environment(site)  # before EPICS is imported, which reads it once
-    from IPython import start_ipython
+    with driving(site, "nvdac session"):
+        _prompt(site, rig_file)
+
+
+def _prompt(site: Site, rig_file: RigFile) -> None:
+    """Connect the devices and run IPython on them."""
+    from IPython import get_ipython, start_ipython
 
     from deploy.session import open_session
 
     with open_session(site, rig_file, interactive=True) as session:
-        names = shell_names(session)
+        session.engine.leave = lambda: get_ipython().ask_exit()
         sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
-        start_ipython(argv=["--no-banner"], user_ns=names)
+        start_ipython(argv=["--no-banner"], user_ns=shell_names(session))
 
 
 def shell_names(session: Any) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def find_frames(uid: str, data: Path | None, site: str | None) -> Path:
     DeployError
         Where no run, or more than one, has that uid.
     """
+    if data is not None and not data.is_dir():
+        raise DeployError(f"no data folder {data}; check --data")
     if len(uid) < SHORTEST_UID:
         raise DeployError(f"run uid {uid!r} is too short; give at least its first {SHORTEST_UID} letters")
     folders = list(dict.fromkeys(folder.resolve() for folder in _folders(data, site) if folder.is_dir()))
@@ -37,7 +39,7 @@ def find_frames(uid: str, data: Path | None, site: str | None) -> Path:
         return next(iter(found.values()))
     if found:
         raise DeployError(f"{len(found)} runs begin with {uid!r}: {', '.join(sorted(found))}; give more letters")
-    places = ", ".join(str(folder) for folder in folders) or "no data folder here"
+    places = ", ".join(str(folder) for folder in folders) or "any data folder here"
     raise DeployError(
         f"no run {uid!r} in {places}; name its data folder with --data (each run is one file in its frames/)"
     )

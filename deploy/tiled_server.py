@@ -5,8 +5,10 @@ Run as `python -m deploy.tiled_server CONFIG.yml [READY_FILE]` with the API key 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sqlite3
 import sys
 import threading
 from pathlib import Path
@@ -36,11 +38,32 @@ def serve(configuration: Path, ready: Path | None) -> None:
     threading.Thread(target=_prepare, args=(uri, ready), daemon=True).start()
     from tiled.commandline.main import cli_app
 
-    database = settings["catalog"]["uri"]
-    if not Path(database.removeprefix("sqlite:///")).exists():
-        # here and not by `init_if_not_exists`, which at every start runs a second interpreter for ten seconds
-        cli_app(["catalog", "init", database], standalone_mode=False)
+    make_database(Path(settings["catalog"]["uri"].removeprefix("sqlite:///")))
     cli_app(["serve", "config", str(configuration)])
+
+
+def make_database(path: Path) -> None:
+    """Make the catalog's database where there is none; one that is killed or out of space on the way leaves none.
+
+    Here and not by Tiled's `init_if_not_exists`, which at every start runs a second interpreter for ten seconds.
+    """
+    if path.exists():
+        return
+    from tiled.commandline.main import cli_app
+
+    half = path.with_name(path.name + ".half")
+    for name in _files_of(half):
+        name.unlink(missing_ok=True)
+    cli_app(["catalog", "init", f"sqlite:///{half}"], standalone_mode=False)
+    with contextlib.closing(sqlite3.connect(half)) as connection:
+        # what is still in the write-ahead log would stay behind under the old name
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    half.replace(path)
+
+
+def _files_of(database: Path) -> list[Path]:
+    """Return a database's file and those that sqlite keeps beside it."""
+    return [database, *(database.with_name(database.name + ending) for ending in ("-wal", "-shm", "-journal"))]
 
 
 def _prepare(uri: str, ready: Path | None) -> None:

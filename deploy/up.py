@@ -31,8 +31,8 @@ def bring_up(rig_name: str, data: Path | None, site_name: str | None) -> Site:
     rig = load_rig(path)
     parts = Parts()
     site = make_site(site_name or rig.rig.name, path, rig, data or default_data_dir(), parts)
-    site = launch(site, rig, parts)
     try:
+        site = launch(site, rig, parts)
         wait_until_ready(site, report=say_waiting(lambda text: typer.echo(text, err=True)))
     except BaseException:
         processes.stop(site)

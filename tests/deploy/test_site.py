@@ -21,7 +21,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def new(tmp_path: Path, name: str = "one") -> sites.Site:
-    site = sites.new_site(name, tmp_path / "rig.toml", tmp_path / "data", {"web": 1, "tiled": 2})
+    site = sites.new_site(name, tmp_path / "rig.toml", tmp_path / f"data-{name}", {"web": 1, "tiled": 2})
     site.save()
     return site
 
