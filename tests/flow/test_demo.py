@@ -233,7 +233,7 @@ def test_the_map_changed_while_sweeps_ran(demo: Demo) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium and chromium-driver")
 def test_the_page_showed_the_map_change_within_a_sweep(demo: Demo) -> None:
-    assert demo.badge == "SIMULATED"
+    assert "SIMULATED" in demo.badge
     assert max(len(pictures) for pictures in demo.pictures.values()) > 1
     assert demo.complaints == []
 
