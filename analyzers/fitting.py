@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.engine import Plan, cached_plan, fit_flat, flat_view, line_model, make_plan
+from analyzers.engine import fit_flat, flat_view
 from analyzers.fitmap import DESCRIPTIONS, UNITS, Doublet, FitMap
 from analyzers.kernels.shapes import line_profile
+from analyzers.plan import Plan, cached_plan, line_model, make_plan
 from analyzers.settings import AnalysisSettings
 from stream.messages import NoiseModel
 
@@ -130,7 +131,7 @@ def fit_spectrum(
     plan = make_plan(np.ones(len(frequency), np.int64), frequency, len(frequency), noise, settings, provisional=False)
     if plan is None:
         raise ValueError(f"{len(frequency)} frequencies are too few for {settings.lines} lines")
-    plan = replace(plan, passes=(weight / mean)[plan.order], noise=(0.0, 0.0, 1.0 / mean), banks={})
+    plan = replace(plan, passes=(weight / mean)[plan.order], noise=(0.0, 0.0, 1.0 / mean), kept={})
     values = (1.0 + np.asarray(signal, np.float64))[plan.order] * plan.passes
     # `order` sorts the list; the values given are in that order already
     plan = replace(plan, order=np.arange(len(values), dtype=np.int64))

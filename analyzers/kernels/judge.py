@@ -27,11 +27,12 @@ PROOF = 0.64
 
 @kernel
 def needed_strength(width: float, threshold: float, guess: float) -> float:
-    """Return the least strength of a line of this width: more than an octave from the guess it is more likely noise.
+    """Return the least strength of a line of this width: more than twice the guess, or less than half, may be noise.
 
-    The threshold times 1 + half the octaves beyond the first, so a line four times narrower needs half as much again.
+    A line four times narrower needs half as much again, one six times narrower or more twice as much.
     """
-    return threshold * (1.0 + 0.5 * min(max(abs(np.log2(width / guess)) - 1.0, 0.0), 2.0))
+    ratio = max(width / guess, guess / width)
+    return threshold * (0.5 + 0.5 * min(max(0.5 * ratio, 1.0), 3.0))
 
 
 @kernel

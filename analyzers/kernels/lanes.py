@@ -164,6 +164,33 @@ class Code:
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
         return self.wrap(self.builder.shuffle_vector(first, empty, everywhere))
 
+    def integer(self, array: Any, at: Any) -> Any:
+        """Return element `at` of an int64 array."""
+        return self.builder.load(self.builder.gep(array, [self.index(at)]))
+
+    def load_any(self, array: Any, at: Any, whole: bool) -> Lanes:
+        """Return sixteen neighbours from element `at` on, whole numbers (uint32) turned into float32."""
+        value = self.builder.load(self._address(array, at, BITS if whole else VECTOR))
+        value.align = 4
+        return self.wrap(self.builder.uitofp(value, VECTOR) if whole else value)
+
+    def row_starts(self, numbers: Lanes, length: Any) -> list[Any]:
+        """Return, lane by lane, the place where row `numbers` of an (m, length) array starts."""
+        whole = self.builder.fptosi(numbers.value, BITS)
+        starts: list[Any] = []
+        for lane in range(WIDTH):
+            number = self.builder.extract_element(whole, ir.Constant(ir.IntType(32), lane))
+            starts.append(self.builder.mul(self.builder.sext(number, INDEX), length))
+        return starts
+
+    def collect(self, array: Any, starts: Sequence[Any], at: Any) -> Lanes:
+        """Return the elements starts[lane] + at of a float32 array."""
+        total: Any = ir.Constant(VECTOR, ir.Undefined)
+        for lane, start in enumerate(starts):
+            value = self.builder.load(self.builder.gep(array, [self.builder.add(start, at)]))
+            total = self.builder.insert_element(total, value, ir.Constant(ir.IntType(32), lane))
+        return self.wrap(total)
+
     def loop(
         self, count: Any, carried: Sequence[Lanes], body: Callable[[Any, list[Lanes]], list[Lanes]]
     ) -> list[Lanes]:
@@ -189,11 +216,32 @@ class Code:
         return results
 
 
-def pointers(context: Any, builder: Any, signature: Any, arguments: Sequence[Any]) -> list[Any]:
-    """Return the data pointers of array arguments; other arguments as they are."""
+def generate(body: Callable[..., None], used: int, lengths: Sequence[int] = ()) -> Any:
+    """Return the code generator of a program.
+
+    Parameters
+    ----------
+    body
+        Writes the code; called with the `Code`, then the first `used` arguments, then the lengths asked for.
+    used
+        Arguments handed on: arrays as pointers to their data, numbers as they are.
+    lengths
+        Arguments whose number of rows is handed on as well.
+    """
     from numba.np.arrayobj import make_array
 
-    out: list[Any] = []
-    for kind, value in zip(signature.args, arguments, strict=True):
-        out.append(make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value)
-    return out
+    def generator(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        arrays: list[Any] = []
+        rows: list[Any] = []
+        for kind, value in zip(signature.args[:used], arguments[:used], strict=True):
+            if isinstance(kind, types.Array):
+                made = make_array(kind)(context, builder, value)
+                arrays.append(made.data)
+                rows.append(builder.extract_value(made.shape, 0))
+            else:
+                arrays.append(value)
+                rows.append(None)
+        body(Code(context, builder), *arrays, *[rows[number] for number in lengths])
+        return context.get_dummy_value()
+
+    return generator

@@ -1,4 +1,4 @@
-"""The arithmetic of sixteen fits at once, written in `lanes`: normal equations, step, covariance, templates.
+"""The arithmetic of sixteen fits at once, written in `lanes`: models, residuals, normal equations.
 
 Numbers that shape the code are given as the lengths of tuples (`tag(n)`), so that numba compiles one version for
 each: the number of lines, of baseline parameters, of hyperfine components, and the shape.
@@ -6,19 +6,18 @@ each: the number of lines, of baseline parameters, of hyperfine components, and 
 Parameters of a lane: [level, slope (if linear), then per line amplitude, centre, fwhm]; centres in MHz from the
 middle of the list. The Gauss-Newton problem is solved in the basis (1, u, per line: height h, c = w dh/dcentre / KC,
 s = w dh/dfwhm / KS): it does not hold the amplitudes, so a line near zero contrast does no harm, and the step is
-turned into one of the parameters with the new amplitude, as in variable projection.
+turned into one of the parameters with the new amplitude (`steps`), as in variable projection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from numba.core import types
 
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN
 from analyzers.kernels.compiled import program
-from analyzers.kernels.lanes import Code, Lanes, pointers
+from analyzers.kernels.lanes import Code, Lanes, generate
 
 LN2 = 0.6931471805599453
 UNROLL = 4
@@ -261,218 +260,7 @@ def accumulate(
             code.store(sums, triangle(1, 1), code.scalar(baseline, 2))
 
     arrays = (signal, grid, points, offsets, baseline, theta, sums, scratch)
-    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), _generate(body, 8)
-
-
-def _generate(body: Any, used: int) -> Any:
-    """Return the code generator of an intrinsic whose first `used` arguments are arrays or numbers."""
-
-    def generator(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        body(Code(context, builder), *pointers(context, builder, signature, arguments)[:used])
-        return context.get_dummy_value()
-
-    return generator
-
-
-def _cholesky(code: Code, sums: Any, chosen: Sequence[int], grow: Lanes) -> tuple[list[list[Lanes]], list[Lanes]]:
-    """Factor the chosen rows, diagonal times `grow`; return the factor and the inverse of its diagonal."""
-    p = len(chosen)
-    factor: list[list[Lanes]] = []
-    inverse: list[Lanes] = []
-    for a in range(p):
-        row: list[Lanes] = []
-        for b in range(a):
-            total = code.load(sums, triangle(chosen[a], chosen[b]))
-            for c in range(b):
-                total = code.fnma(row[c], factor[b][c], total)
-            row.append(total * inverse[b])
-        diagonal = code.load(sums, triangle(chosen[a], chosen[a]))
-        total = diagonal * grow
-        for c in range(a):
-            total = code.fnma(row[c], row[c], total)
-        root = code.sqrt(code.greatest(total, diagonal * 1e-6))
-        row.append(root)
-        factor.append(row)
-        inverse.append(code.lanes(1.0) / root)
-    return factor, inverse
-
-
-def _inverted(code: Code, factor: list[list[Lanes]], inverse: list[Lanes]) -> list[list[Lanes]]:
-    """Return the inverse of a triangular factor."""
-    out: list[list[Lanes]] = []
-    for a in range(len(factor)):
-        row: list[Lanes] = []
-        for b in range(a):
-            total = factor[a][b] * out[b][b]
-            for c in range(b + 1, a):
-                total = code.fma(factor[a][c], out[c][b], total)
-            row.append(-(total * inverse[a]))
-        out.append([*row, inverse[a]])
-    return out
-
-
-def _product(code: Code, inverted: list[list[Lanes]], a: int, b: int) -> Lanes:
-    """Return element (a, b) of the inverse matrix from its factor's inverse."""
-    total = code.lanes(0.0)
-    for c in range(max(a, b), len(inverted)):
-        total = code.fma(inverted[c][a], inverted[c][b], total)
-    return total
-
-
-@program
-def advance(
-    typing: Any,
-    trial_sums: Any,
-    sums: Any,
-    theta: Any,
-    trial: Any,
-    state: Any,
-    bounds: Any,
-    stop: Any,
-    lines_tag: Any,
-    level_tag: Any,
-    shape_tag: Any,
-) -> Any:
-    """Accept or refuse the trial, solve for the next step, stop the lanes that are done.
-
-    Parameters
-    ----------
-    trial_sums, sums
-        (m, 16) sums at the trial, and those of the best point so far (updated).
-    theta, trial
-        (p, 16) best point so far, and the next trial (updated); both the final point in lanes that are done.
-    state
-        (3, 16) damping, 1 where done, decrease of chi2 predicted for the trial; at first 1e-2, 0 and 1.
-    bounds
-        (4,) float32: lowest and highest centre, smallest and largest width.
-    stop
-        (1,) float32: tolerance / degrees of freedom.
-    """
-    lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
-    shape -= 1
-    p = level + 3 * lines
-    count = triangle(p, 0) + p + 1
-    by_centre, by_fwhm = basis_scales(shape)
-
-    def body(
-        code: Code, trial_sums: Any, sums: Any, theta: Any, trial: Any, state: Any, bounds: Any, stop: Any
-    ) -> None:
-        damping = code.load(state, 0)
-        done = code.load(state, 1) > 0.5
-        before = code.load(sums, count - 1)
-        better = (code.load(trial_sums, count - 1) < before) & ~done
-        for m in range(count):
-            code.store(sums, m, code.select(better, code.load(trial_sums, m), code.load(sums, m)))
-        for a in range(p):
-            code.store(theta, a, code.select(better, code.load(trial, a), code.load(theta, a)))
-        chi2 = code.load(sums, count - 1)
-        gain = (before - chi2) / code.load(state, 2)
-        eased = code.select(gain < 0.3, code.greatest(damping * 4.0, 0.1), damping)
-        eased = code.select(gain > 0.7, code.greatest(damping * 0.1, 1e-7), eased)
-        damping = code.select(better, eased, code.greatest(damping * 10.0, 1e-2))
-        factor, inverse = _cholesky(code, sums, range(p), damping + 1.0)
-        forward: list[Lanes] = []
-        predicted = code.lanes(0.0)
-        for a in range(p):
-            total = code.load(sums, triangle(p, 0) + a)
-            for b in range(a):
-                total = code.fnma(factor[a][b], forward[b], total)
-            forward.append(total * inverse[a])
-            predicted = code.fma(forward[a], forward[a], predicted)
-        step = list(forward)
-        for a in range(p - 1, -1, -1):
-            total = forward[a]
-            for b in range(a + 1, p):
-                total = code.fnma(factor[b][a], step[b], total)
-            step[a] = total * inverse[a]
-        moved = [code.load(theta, a) + step[a] for a in range(level)]
-        lowest, highest, narrow, wide = (code.scalar(bounds, i) for i in range(4))
-        for k in range(lines):
-            at = level + 3 * k
-            amplitude = code.load(theta, at) + step[at]
-            width = code.load(theta, at + 2)
-            ratio = width / amplitude
-            half = width * 0.5
-            shift = code.least(code.greatest(step[at + 1] * ratio * (1.0 / by_centre), -half), half)
-            growth = code.least(code.greatest(step[at + 2] * ratio * (1.0 / by_fwhm), -half), width)
-            centre = code.least(code.greatest(code.load(theta, at + 1) + shift, lowest), highest)
-            moved += [amplitude, centre, code.least(code.greatest(width + growth, narrow), wide)]
-        enough = chi2 * code.scalar(stop, 0)
-        small = (damping < 1.01) & (predicted * (damping + 1.0) < enough) & ~done
-        code.store(sums, count - 1, code.select(small, chi2 - predicted, chi2))
-        finished = done | small
-        for a in range(p):
-            best = code.load(theta, a)
-            code.store(theta, a, code.select(small, moved[a], best))
-            code.store(trial, a, code.select(done, best, moved[a]))
-        code.store(state, 0, damping)
-        code.store(state, 1, code.select(finished, 1.0, 0.0))
-        code.store(state, 2, predicted)
-
-    arrays = (trial_sums, sums, theta, trial, state, bounds, stop)
-    return types.void(*arrays, lines_tag, level_tag, shape_tag), _generate(body, 7)
-
-
-@program
-def uncertainty(typing: Any, sums: Any, theta: Any, out: Any, lines_tag: Any, level_tag: Any, shape_tag: Any) -> Any:
-    """Write variances (p, 16) of the parameters, then covariances of the centres (j < k: k (k - 1) / 2 + j), to `out`.
-
-    Last (lines, 16) variances of the amplitudes with centres and widths held. In units of the signal's variance at
-    weight 1.
-    """
-    lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
-    shape -= 1
-    p = level + 3 * lines
-    by_centre, by_fwhm = basis_scales(shape)
-
-    def body(code: Code, sums: Any, theta: Any, out: Any) -> None:
-        inverted = _inverted(code, *_cholesky(code, sums, range(p), code.lanes(1.0)))
-        scales = [code.lanes(1.0)] * level
-        for k in range(lines):
-            at = level + 3 * k
-            ratio = code.load(theta, at + 2) / code.load(theta, at)
-            scales += [code.lanes(1.0), ratio * (1.0 / by_centre), ratio * (1.0 / by_fwhm)]
-        for a in range(p):
-            code.store(out, a, _product(code, inverted, a, a) * scales[a] * scales[a])
-        for k in range(lines):
-            for j in range(k):
-                a, b = level + 3 * j + 1, level + 3 * k + 1
-                code.store(out, p + k * (k - 1) // 2 + j, _product(code, inverted, a, b) * scales[a] * scales[b])
-        linear = [*range(level), *range(level, p, 3)]
-        inverted = _inverted(code, *_cholesky(code, sums, linear, code.lanes(1.0)))
-        for k in range(lines):
-            code.store(out, p + lines * (lines - 1) // 2 + k, _product(code, inverted, level + k, level + k))
-
-    return types.void(sums, theta, out, lines_tag, level_tag, shape_tag), _generate(body, 3)
-
-
-@program
-def correlate_block(typing: Any, bank: Any, templates: Any, points: Any, signal: Any, out: Any) -> Any:
-    """Correlate sixteen signals with the templates: bank (m / 8, n, 8), out (m, 16), m a multiple of 8."""
-
-    def body(code: Code, bank: Any, templates: Any, points: Any, signal: Any, out: Any) -> None:
-        tiles = code.builder.sdiv(templates, code.index(8))
-
-        def tile(t: Any, _: list[Lanes]) -> list[Lanes]:
-            offset = code.builder.mul(t, points)
-
-            def point(i: Any, carried: list[Lanes]) -> list[Lanes]:
-                at = code.builder.mul(code.builder.add(offset, i), code.index(8))
-                value = code.load(signal, i)
-                return [
-                    code.fma(code.scalar(bank, code.builder.add(at, code.index(j))), value, carried[j])
-                    for j in range(8)
-                ]
-
-            found = code.loop(points, [code.lanes(0.0)] * 8, point)
-            first = code.builder.mul(t, code.index(8))
-            for j in range(8):
-                code.store(out, code.builder.add(first, code.index(j)), found[j])
-            return []
-
-        code.loop(tiles, [], tile)
-
-    return types.void(bank, templates, points, signal, out), _generate(body, 5)
+    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), generate(body, 8)
 
 
 @program
@@ -504,37 +292,4 @@ def residuals(
         code.loop(points, [], one)
 
     arrays = (signal, grid, points, offsets, theta, out)
-    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), _generate(body, 6)
-
-
-@program
-def strongest(
-    typing: Any, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, side: Any, out: Any, lines_tag: Any
-) -> Any:
-    """Write number (-1: none) and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16).
-
-    Left out are templates within taken[lines + k] MHz of the centre taken[k] (2 lines, 16), and those whose
-    correlation has the sign of `side` (1,): 1 leaves dips alone, 0 everything.
-    """
-    lines = len(lines_tag)
-
-    def body(code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, side: Any, out: Any) -> None:
-        used = [(code.load(taken, k), code.load(taken, lines + k)) for k in range(lines)]
-        sign = code.scalar(side, 0)
-
-        def one(m: Any, carried: list[Lanes]) -> list[Lanes]:
-            best, number, now = carried
-            given = code.load(corr, m)
-            value = given * given * code.scalar(score, m)
-            centre = code.scalar(centres, m)
-            better = (value > best) & ~(given * sign > 0.0)
-            for where, reach in used:
-                better = better & ~(code.absolute(centre - where) < reach)
-            return [code.select(better, value, best), code.select(better, now, number), now + 1.0]
-
-        best, number, _ = code.loop(templates, [code.lanes(0.0), code.lanes(-1.0), code.lanes(0.0)], one)
-        code.store(out, 0, number)
-        code.store(out, 1, best)
-
-    arrays = (corr, score, centres, templates, taken, side, out)
-    return types.void(*arrays, lines_tag), _generate(body, 7)
+    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), generate(body, 6)

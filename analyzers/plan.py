@@ -1,0 +1,164 @@
+"""What a fit needs besides the sums: the same for every pixel of a sweep, made once for each list and kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
+from analyzers.kernels.programs import tag
+from analyzers.settings import AnalysisSettings
+from stream.messages import NoiseModel
+
+Floats = NDArray[np.float64]
+
+_SHAPES = {"lorentzian": LORENTZIAN, "gaussian": GAUSSIAN, "pseudo_voigt": PSEUDO_VOIGT}
+_HYPERFINE_MHZ = {"none": (0.0,), "n14": (-2.16, 0.0, 2.16), "n15": (-1.515, 1.515)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the kernels need besides the sums: the same for every pixel of a sweep."""
+
+    order: NDArray[np.int64]
+    """(n,) places of the measured frequencies in the list, by ascending frequency."""
+    frequency: Floats
+    """(2, n) MHz, and u = -1 ... 1."""
+    passes: Floats
+    """(n,) passes (or relative weights) of each."""
+    noise: tuple[float, float, float]
+    """Offset, shot variance per count, read variance per pass; counts."""
+    saturation: float
+    """Mean counts of a saturated pixel; 0: not tested."""
+    lines: int
+    """Lines to fit."""
+    model: tuple[int, float, Floats, int]
+    """Shape code, mixing, hyperfine offsets, number of baseline parameters."""
+    limits: tuple[tuple[float, float], tuple[float, float], float, float, float]
+    """Window, width limits, significance, tolerance, width guess."""
+    start: Floats
+    """(2, lines) guesses, or (2, 0)."""
+    pairs: NDArray[np.int64]
+    """(doublets, 2) line numbers."""
+    preferred: NDArray[np.int64]
+    """(lines,) line numbers in the order they are filled where lines are missing and there are no guesses."""
+    kept: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
+    """Tables of the fast path, made when first needed."""
+
+    @property
+    def middle(self) -> float:
+        """Where the fast path counts frequencies from, MHz: the middle of the list, exact in float32."""
+        return float(np.float32(0.5 * (self.frequency[0, 0] + self.frequency[0, -1])))
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the model."""
+        return self.model[3] + 3 * self.lines
+
+    @property
+    def bounds(self) -> Floats:
+        """(2, 2 lines) lower and upper bound of centre and width of each line."""
+        window, widths = self.limits[:2]
+        return np.tile([[window[0], widths[0]], [window[1], widths[1]]], self.lines)
+
+    @property
+    def tags(self) -> tuple[tuple[int, ...], ...]:
+        """Compile-time numbers: lines, baseline parameters, hyperfine components, shape + 1."""
+        return tag(self.lines), tag(self.model[3]), tag(len(self.model[2])), tag(self.model[0] + 1)
+
+
+def line_model(settings: AnalysisSettings) -> tuple[int, float, Floats]:
+    """Return shape code, mixing and hyperfine offsets (MHz) of the settings."""
+    return _SHAPES[settings.shape], float(settings.mixing), np.array(_HYPERFINE_MHZ[settings.hyperfine])
+
+
+def noise_terms(noise: NoiseModel) -> tuple[float, float, float]:
+    """Return offset, shot variance per count and read variance per pass (counts) of a camera."""
+    gain = noise.electrons_per_count
+    shot = noise.excess_noise_factor / (gain * noise.accumulations)
+    read = (noise.read_noise_electrons / gain) ** 2 / noise.accumulations
+    return float(noise.offset_counts), float(shot), float(read)
+
+
+_plans: OrderedDict[tuple[object, ...], Plan | None] = OrderedDict()
+_lock = Lock()
+
+
+def cached_plan(
+    passes_added: NDArray[np.integer],
+    frequency_mhz: Floats,
+    n: int,
+    noise: NoiseModel,
+    settings: AnalysisSettings,
+    provisional: bool,
+) -> Plan | None:
+    """Return `make_plan` of these arguments, from the last few made where possible."""
+    frequency = np.ascontiguousarray(frequency_mhz, np.float64)
+    passes = np.ascontiguousarray(passes_added, np.int64)
+    key = (frequency.tobytes(), passes.tobytes(), n, noise, settings, provisional)
+    with _lock:
+        if key in _plans:
+            _plans.move_to_end(key)
+            return _plans[key]
+    plan = make_plan(passes, frequency, n, noise, settings, provisional)
+    with _lock:
+        _plans[key] = plan
+        while len(_plans) > 8:
+            _plans.popitem(last=False)
+    return plan
+
+
+def make_plan(
+    passes_added: NDArray[np.integer],
+    frequency_mhz: Floats,
+    n: int,
+    noise: NoiseModel,
+    settings: AnalysisSettings,
+    provisional: bool,
+) -> Plan | None:
+    """Prepare a fit; None where fewer frequencies were measured than the model needs.
+
+    Raises
+    ------
+    ValueError
+        Where lengths differ or a frequency is not a finite number.
+    """
+    frequency = np.asarray(frequency_mhz, np.float64)
+    passes = np.asarray(passes_added)
+    if frequency.shape != (n,) or passes.shape != (n,):
+        raise ValueError(f"cube of {n} frequencies, list of {frequency.shape}, passes of {passes.shape}: must agree")
+    if not np.isfinite(frequency).all():
+        raise ValueError("the frequency list holds a value that is not a finite number")
+    order = np.argsort(frequency, kind="stable")
+    order = order[passes[order] > 0].astype(np.int64)
+    level = 2 if settings.baseline == "linear" else 1
+    if len(order) < level + 3 * settings.lines + 2 or frequency[order[0]] == frequency[order[-1]]:
+        return None
+    f = frequency[order]
+    guesses = np.array(settings.start_mhz, np.float64)
+    listed = [line for pair in settings.doublets for line in pair]
+    preferred = listed + [line for line in range(settings.lines) if line not in listed]
+    return Plan(
+        order=order,
+        frequency=np.stack([f, 2.0 * (f - f[0]) / (f[-1] - f[0]) - 1.0]),
+        passes=passes[order].astype(np.float64),
+        noise=noise_terms(noise),
+        saturation=float(settings.saturation_counts),
+        lines=settings.lines,
+        model=(*line_model(settings), level),
+        limits=(
+            (float(f[0]), float(f[-1])),
+            (settings.fwhm_min_mhz, settings.fwhm_max_mhz),
+            settings.significance,
+            settings.live_tolerance if provisional else settings.tolerance,
+            settings.fwhm_start_mhz,
+        ),
+        start=np.stack([guesses, np.full(len(guesses), settings.fwhm_start_mhz)]),
+        pairs=np.array(settings.doublets, np.int64).reshape(-1, 2),
+        preferred=np.array(preferred, np.int64),
+    )
