@@ -20,7 +20,7 @@ _FAST_CHUNK = 2048
 """Pixels loaded at a time for the fast path: they stay in the cache."""
 _CHUNK = 1024
 """Pixels per call of the robust path: bounds its memory."""
-_PER_LINE = ("centre_mhz", "centre_sigma_mhz", "fwhm_mhz", "fwhm_sigma_mhz", "contrast", "contrast_sigma")
+_PER_LINE = ("centre_mhz", "centre_mhz_sigma", "fwhm_mhz", "fwhm_mhz_sigma", "contrast", "contrast_sigma")
 
 
 def _named(lines: int, doublets: int, values: Singles, codes: Codes) -> Planes:

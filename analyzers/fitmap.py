@@ -16,9 +16,9 @@ Plane = NDArray[np.float32]
 
 UNITS: dict[str, str] = {
     "centre_mhz": "MHz",
-    "centre_sigma_mhz": "MHz",
+    "centre_mhz_sigma": "MHz",
     "fwhm_mhz": "MHz",
-    "fwhm_sigma_mhz": "MHz",
+    "fwhm_mhz_sigma": "MHz",
     "contrast": "1",
     "contrast_sigma": "1",
     "pair_correlation": "1",
@@ -33,9 +33,9 @@ UNITS: dict[str, str] = {
 
 DESCRIPTIONS: dict[str, str] = {
     "centre_mhz": "centre of each line (line, y, x), ascending; NaN where the line is not resolved",
-    "centre_sigma_mhz": "standard deviation of centre_mhz, times sqrt(max(1, chi2))",
+    "centre_mhz_sigma": "standard deviation of centre_mhz, times sqrt(max(1, chi2))",
     "fwhm_mhz": "full width at half maximum of each line (line, y, x)",
-    "fwhm_sigma_mhz": "standard deviation of fwhm_mhz, times sqrt(max(1, chi2))",
+    "fwhm_mhz_sigma": "standard deviation of fwhm_mhz, times sqrt(max(1, chi2))",
     "contrast": "contrast of each line relative to the baseline (line, y, x): a dip is negative, a peak positive",
     "contrast_sigma": "standard deviation of contrast, times sqrt(max(1, chi2))",
     "pair_correlation": "correlation between the two centres of each doublet (doublet, y, x)",
@@ -55,7 +55,7 @@ class Doublet:
 
     centre_mhz: Plane
     """(y, x) (f+ + f-)/2, MHz."""
-    centre_sigma_mhz: Plane
+    centre_mhz_sigma: Plane
     """(y, x) its standard deviation, MHz."""
     half_splitting_mhz: Plane
     """(y, x) (f+ - f-)/2, MHz."""
@@ -70,9 +70,9 @@ class FitMap:
     """Fitted lines of every pixel; units in `UNITS`, meanings in `DESCRIPTIONS`. Float planes are float32."""
 
     centre_mhz: Plane
-    centre_sigma_mhz: Plane
+    centre_mhz_sigma: Plane
     fwhm_mhz: Plane
-    fwhm_sigma_mhz: Plane
+    fwhm_mhz_sigma: Plane
     contrast: Plane
     contrast_sigma: Plane
     pair_correlation: Plane
@@ -100,15 +100,15 @@ class FitMap:
         low, high = self.pairs[number]
         status = self.doublet_status[number]
         first, second = self.centre_mhz[low], self.centre_mhz[high]
-        sum_of_squares = self.centre_sigma_mhz[low] ** 2 + self.centre_sigma_mhz[high] ** 2
-        cross = 2 * self.pair_correlation[number] * self.centre_sigma_mhz[low] * self.centre_sigma_mhz[high]
+        sum_of_squares = self.centre_mhz_sigma[low] ** 2 + self.centre_mhz_sigma[high] ** 2
+        cross = 2 * self.pair_correlation[number] * self.centre_mhz_sigma[low] * self.centre_mhz_sigma[high]
 
         def where_ok(values: Plane) -> Plane:
             return np.where(status == StatusCode.OK, values, np.float32(np.nan)).astype(np.float32)
 
         return Doublet(
             centre_mhz=where_ok((first + second) / 2),
-            centre_sigma_mhz=where_ok(np.sqrt(np.maximum(sum_of_squares + cross, 0)) / 2),
+            centre_mhz_sigma=where_ok(np.sqrt(np.maximum(sum_of_squares + cross, 0)) / 2),
             half_splitting_mhz=where_ok((second - first) / 2),
             half_splitting_sigma_mhz=where_ok(np.sqrt(np.maximum(sum_of_squares - cross, 0)) / 2),
             status=status,

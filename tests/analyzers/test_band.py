@@ -53,5 +53,5 @@ def test_nothing_is_claimed_before_the_first_pass_is_whole(frames: np.ndarray) -
     final = add(band, frames, 1, 0, 120)
     assert final.final
     fit = FitMap.from_planes(final.planes, SETTINGS.doublets)
-    pulls = (fit.centre_mhz - np.array(CENTRE_MHZ)[:, None, None]) / fit.centre_sigma_mhz
+    pulls = (fit.centre_mhz - np.array(CENTRE_MHZ)[:, None, None]) / fit.centre_mhz_sigma
     assert np.nanmax(np.abs(pulls)) < 5.0

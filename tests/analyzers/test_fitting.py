@@ -59,11 +59,11 @@ def _same(first: FitMap, second: FitMap) -> None:
 
 def test_four_lines_are_recovered_with_calibrated_sigmas(truth, fitted: FitMap) -> None:
     assert (fitted.status == StatusCode.OK).all()
-    pull = (fitted.centre_mhz - truth.centre_mhz) / fitted.centre_sigma_mhz
+    pull = (fitted.centre_mhz - truth.centre_mhz) / fitted.centre_mhz_sigma
     assert 0.64 < float((np.abs(pull) < 1).mean()) < 0.72
     assert np.abs(pull).max() < 6
     assert abs(float(pull.mean())) < 0.08
-    width_pull = (fitted.fwhm_mhz - truth.fwhm_mhz) / fitted.fwhm_sigma_mhz
+    width_pull = (fitted.fwhm_mhz - truth.fwhm_mhz) / fitted.fwhm_mhz_sigma
     assert 0.9 < float(width_pull.std()) < 1.1
     depth_pull = (fitted.contrast - truth.contrast) / fitted.contrast_sigma
     assert 0.9 < float(depth_pull.std()) < 1.1
@@ -77,7 +77,7 @@ def test_doublets_carry_centre_half_splitting_and_their_sigmas(truth, fitted: Fi
     error = outer.half_splitting_mhz - (truth.centre_mhz[3] - truth.centre_mhz[0]) / 2
     assert 0.9 < float((error / outer.half_splitting_sigma_mhz).std()) < 1.1
     centre_error = outer.centre_mhz - (truth.centre_mhz[3] + truth.centre_mhz[0]) / 2
-    assert 0.9 < float((centre_error / outer.centre_sigma_mhz).std()) < 1.1
+    assert 0.9 < float((centre_error / outer.centre_mhz_sigma).std()) < 1.1
     assert (fitted.doublet(1).status == StatusCode.OK).all()
 
 
@@ -94,7 +94,7 @@ def test_any_partition_gives_the_same_bits(truth, fitted: FitMap) -> None:
 def test_any_block_composition_gives_the_same_bits(truth, fitted: FitMap, width: int) -> None:
     part = fit_band(truth.sums[:, 3:5, 5 : 5 + width], truth.passes, FREQUENCY_MHZ, truth.noise, SETTINGS)
     assert np.array_equal(part.centre_mhz, fitted.centre_mhz[:, 3:5, 5 : 5 + width])
-    assert np.array_equal(part.centre_sigma_mhz, fitted.centre_sigma_mhz[:, 3:5, 5 : 5 + width])
+    assert np.array_equal(part.centre_mhz_sigma, fitted.centre_mhz_sigma[:, 3:5, 5 : 5 + width])
 
 
 def test_strides_and_order_of_the_list_do_not_matter(truth, fitted: FitMap) -> None:
@@ -117,10 +117,10 @@ def test_fast_path_agrees_with_the_robust_one(truth, fitted: FitMap) -> None:
     pixels = 8 * 41
     robust = fit_flat(plan, flat, stride, pixels, fast=False)
     part = fitted.rows(0, 8)
-    shift = (robust["centre_mhz"] - part.centre_mhz.reshape(4, pixels)) / part.centre_sigma_mhz.reshape(4, pixels)
+    shift = (robust["centre_mhz"] - part.centre_mhz.reshape(4, pixels)) / part.centre_mhz_sigma.reshape(4, pixels)
     assert np.sqrt((shift**2).mean()) < 0.01
     assert np.abs(shift).max() < 0.1
-    assert np.allclose(robust["centre_sigma_mhz"], part.centre_sigma_mhz.reshape(4, pixels), rtol=0.02)
+    assert np.allclose(robust["centre_mhz_sigma"], part.centre_mhz_sigma.reshape(4, pixels), rtol=0.02)
     assert np.allclose(robust["pair_correlation"], part.pair_correlation.reshape(2, pixels), atol=1e-3)
 
 
@@ -186,14 +186,14 @@ def test_uneven_passes_are_weighted(truth) -> None:
     extra = random.normal(0, np.sqrt(mean / spectra.GAIN * (1 - 1 / spectra.PASSES)))
     sums[::2] = np.round(mean + extra).astype(np.uint32)
     found = fit_band(sums, uneven, FREQUENCY_MHZ, truth.noise, SETTINGS)
-    pull = (found.centre_mhz - truth.centre_mhz[:, :8]) / found.centre_sigma_mhz
+    pull = (found.centre_mhz - truth.centre_mhz[:, :8]) / found.centre_mhz_sigma
     assert 0.9 < float(np.nanstd(pull)) < 1.12
     assert abs(float(np.nanmedian(found.chi2)) - 1) < 0.06
 
 
 def test_a_warm_start_finds_the_same_within_a_fraction_of_sigma(truth, fitted: FitMap) -> None:
     warm = fit_band(truth.sums, truth.passes, FREQUENCY_MHZ, truth.noise, SETTINGS, start=fitted)
-    shift = (warm.centre_mhz - fitted.centre_mhz) / fitted.centre_sigma_mhz
+    shift = (warm.centre_mhz - fitted.centre_mhz) / fitted.centre_mhz_sigma
     assert (warm.status == StatusCode.OK).all()
     assert np.abs(shift).max() < 0.15
 
@@ -221,7 +221,7 @@ def test_one_spectrum_and_its_model() -> None:
     sigma = np.where(frequency < 2870, 2e-4, 4e-4)
     found = fit_spectrum(frequency, exact + sigma * random.standard_normal(151), sigma, settings)
     assert found.lines.status[0, 0] == StatusCode.OK
-    assert np.allclose(found.lines.centre_mhz[:, 0, 0], [2850, 2900], atol=5 * found.lines.centre_sigma_mhz[:, 0, 0])
+    assert np.allclose(found.lines.centre_mhz[:, 0, 0], [2850, 2900], atol=5 * found.lines.centre_mhz_sigma[:, 0, 0])
     assert found.lines.contrast[1, 0, 0] > 0
     assert np.abs(found.model - exact).max() < 4e-4
     assert 0.7 < float(found.lines.chi2[0, 0]) < 1.3

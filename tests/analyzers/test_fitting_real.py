@@ -34,7 +34,7 @@ def test_the_main_line_is_found_in_every_pixel(measured, width_mhz: float) -> No
     found = fit_band(cube, np.ones(len(frequency), np.int64), frequency, noise, settings)
     strongest = np.nan_to_num(np.abs(found.contrast)).argmax(axis=0)
     main = np.take_along_axis(found.centre_mhz, strongest[None], axis=0)[0]
-    sigma = np.take_along_axis(found.centre_sigma_mhz, strongest[None], axis=0)[0]
+    sigma = np.take_along_axis(found.centre_mhz_sigma, strongest[None], axis=0)[0]
     assert np.isfinite(main).all()
     assert np.abs(main - 3222).max() < 4
     # smooth over the field of view: neighbours differ by little more than their sigmas

@@ -35,7 +35,7 @@ def test_wrong_and_unflagged_is_rare(scene: Scene) -> None:
     linear = dataclasses.replace(SETTINGS, baseline="linear")
     found = _fit(scene, linear if scene.name == "sloped" else SETTINGS)
     ok = found.status[0] == StatusCode.OK
-    sigma = found.centre_sigma_mhz[:, 0].astype(float)
+    sigma = found.centre_mhz_sigma[:, 0].astype(float)
     wrong, right = score(scene, found.centre_mhz[:, 0].astype(float), sigma, ok)
     assert wrong < 0.01
     assert right >= RESOLVED.get(scene.name, 0.0)
@@ -50,7 +50,7 @@ def test_a_wrong_common_guess_does_no_harm(guess: float) -> None:
     settings = dataclasses.replace(SETTINGS, start_mhz=(2855.0 + guess, 2885.0 + guess))
     found = _fit(scene, settings)
     ok = found.status[0] == StatusCode.OK
-    wrong, right = score(scene, found.centre_mhz[:, 0].astype(float), found.centre_sigma_mhz[:, 0].astype(float), ok)
+    wrong, right = score(scene, found.centre_mhz[:, 0].astype(float), found.centre_mhz_sigma[:, 0].astype(float), ok)
     assert wrong == 0
     assert right > 0.999
 
@@ -79,6 +79,6 @@ def test_sigmas_reach_the_cramer_rao_bound_and_are_calibrated(snr: float, limit:
     ok = found.status[0] == StatusCode.OK
     assert ok.mean() > 0.99
     ratio = float((error[:, ok] / _bound(scene)[:, ok]).std())
-    covered = float((np.abs(error[:, ok]) < found.centre_sigma_mhz[:, 0][:, ok]).mean())
+    covered = float((np.abs(error[:, ok]) < found.centre_mhz_sigma[:, 0][:, ok]).mean())
     assert ratio < limit
     assert 0.66 < covered < 0.70

@@ -51,7 +51,7 @@ def _fit(s: np.ndarray | float = 1.0, common: float = 1.0, seed: int = 0) -> Fit
     flat = np.zeros((2, *SHAPE), np.float32)
     sigma = np.full((4, *SHAPE), SIGMA_MHZ, np.float32)
     return dataclasses.replace(
-        empty, centre_mhz=(centre + noise).astype(np.float32), centre_sigma_mhz=sigma, pair_correlation=flat, **good
+        empty, centre_mhz=(centre + noise).astype(np.float32), centre_mhz_sigma=sigma, pair_correlation=flat, **good
     )
 
 

@@ -38,7 +38,7 @@ def _fit(temperature_k: float, seed: int) -> FitMap:
     return dataclasses.replace(
         empty,
         centre_mhz=centre.astype(np.float32),
-        centre_sigma_mhz=np.full((4, *shape), SIGMA_MHZ, np.float32),
+        centre_mhz_sigma=np.full((4, *shape), SIGMA_MHZ, np.float32),
         pair_correlation=np.zeros((2, *shape), np.float32),
         **good,
     )
