@@ -1,0 +1,1 @@
+"""How fast, beside whom: each module is one benchmark, run as `python -m benchmarks.NAME --json FILE`."""
