@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.kernels.matched import FAST_FACTORS, WIDTH_FACTORS, gram_matrix, make_bank
-from analyzers.kernels.programs import CHUNK
+from analyzers.kernels.programs import padded
 from analyzers.plan import Floats, Plan
 
 _BIN_WIDTHS = 0.3
@@ -58,13 +58,13 @@ def bin_edges(frequency: Floats, widest_mhz: float) -> NDArray[np.int64]:
     return np.array([*edges, len(frequency)], np.int64)
 
 
-def _grid(x: Floats, u: Floats, weight: Floats, mixing: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _grid(x: Floats, u: Floats, weight: Floats, plan: Plan) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the padded grid (n, 4) of a list, and its baseline sums (3,)."""
     n = len(x)
-    grid = np.zeros((-(-n // CHUNK) * CHUNK, 4), np.float32)
+    grid = np.zeros((padded(n, plan.lines), 4), np.float32)
     root = np.sqrt(weight)
     grid[:n, 0], grid[:n, 1], grid[:n, 2] = x, root, root * u
-    grid[:, 3] = mixing
+    grid[:, 3] = plan.model[1]
     return grid, np.array([weight.sum(), (weight * u).sum(), (weight * u * u).sum()], np.float32)
 
 
@@ -83,9 +83,17 @@ def _fast_bank(plan: Plan, edges: NDArray[np.int64], root: Floats, points: int) 
     tiles = np.ascontiguousarray(bank.reshape(rows // 8, 8, points).transpose(0, 2, 1), np.float32)
     products = np.zeros((rows, rows), np.float32)
     products[:templates, :templates] = gram
-    per_template = np.zeros((4, rows), np.float32)
-    per_template[:, :templates] = centres - plan.middle, wide, score, np.where(at_guess > 0, score, 0.0)
-    return (tiles, *per_template, products)
+    table, scores = np.zeros((rows, 4), np.float32), np.zeros((2, rows), np.float32)
+    table[:templates] = np.stack([centres - plan.middle, wide, score, _steps(centres, wide, score)], axis=1)
+    scores[:, :templates] = score, np.where(at_guess > 0, score, 0.0)
+    return tiles, table, *scores, products
+
+
+def _steps(centres: Floats, widths: Floats, score: Floats) -> Floats:
+    """Return the distance of each template to the next one; 0 where it has not two neighbours of its own width."""
+    usable = (widths[:-1] == widths[1:]) & (score[:-1] > 0) & (score[1:] > 0)
+    inner = np.append(usable, False) & np.insert(usable, 0, False)
+    return np.where(inner, np.append(np.diff(centres), 0.0), 0.0)
 
 
 def fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
@@ -99,7 +107,7 @@ def _make_fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tup
     """Make the tables of `fast_tables`."""
     n, p = len(plan.order), plan.parameters
     f, u = plan.frequency
-    x, mixing = f - plan.middle, plan.model[1]
+    x = f - plan.middle
     weight = plan.passes / plan.passes.mean()
     edges = bin_edges(f, _BIN_WIDTHS * plan.limits[4])
     if len(edges) - 1 > 0.7 * n or len(edges) - 1 < p + 4:
@@ -107,7 +115,7 @@ def _make_fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tup
     sums = np.add.reduceat(weight, edges[:-1])
     means = [np.add.reduceat(weight * values, edges[:-1]) / sums for values in (x, u)]
     shares = np.sqrt(weight) / np.repeat(np.sqrt(sums), np.diff(edges))
-    whole, binned = _grid(x, u, weight, mixing), _grid(means[0], means[1], sums, mixing)
+    whole, binned = _grid(x, u, weight, plan), _grid(means[0], means[1], sums, plan)
     stop = np.array([plan.limits[3] / max(1, n - p)], np.float32)
     coarse_stop = np.array([_COARSE_TOLERANCE / max(1, len(sums) - p)], np.float32)
     guesses = plan.start[0] - plan.middle if plan.start.shape[1] else np.zeros(plan.lines)

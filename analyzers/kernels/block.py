@@ -15,7 +15,7 @@ from analyzers.kernels.compiled import kernel
 from analyzers.kernels.filters import bin_lanes, correlate_block, load_lanes, strongest, subtract
 from analyzers.kernels.judge import NEAR
 from analyzers.kernels.lanes import WIDTH
-from analyzers.kernels.programs import CHUNK, accumulate, residuals
+from analyzers.kernels.programs import CHUNK, accumulate, residuals, slopes
 from analyzers.kernels.steps import advance, uncertainty
 from analyzers.kernels.verdict import result_rows, verdict
 
@@ -50,58 +50,36 @@ def make_workspace(lines: int, level: int, doublets: int, points: int, bins: int
     p = level + 3 * lines
     sums = p * (p + 1) // 2 + p + 1
     work_rows = (points, bins, templates, p, p, sums, sums, 3, CHUNK * (p + 1))
-    rows = (p + lines * (lines + 1) // 2, 2 * lines, 2, 1, result_rows(lines, doublets), 3)
+    rows = (p + lines * (lines + 1) // 2, 2 * lines, 5, result_rows(lines, doublets), 3)
     return tuple(np.zeros((count, WIDTH), np.float32) for count in (*work_rows, *rows))
 
 
 @kernel
 def pick_lines(bank: Pack, scores: Array, corr: Array, rooms: Pack, side: Array, trial: Array, level: int) -> None:
     """Peel the lines of sixteen pixels off their correlations, as `matched.peel` does, and write them to `trial`."""
-    _, centres, widths, score, _, gram = bank
-    taken, choice, amplitude, lines_tag = rooms
+    _, templates, _, _, gram = bank
+    taken, choice, lines_tag = rooms
     lines = len(lines_tag)
-    m = corr.shape[0]
     for k in range(2 * lines):
         for j in range(WIDTH):
             taken[k, j] = np.float32(0.0)
     for k in range(lines):
-        strongest(corr, scores, centres, m, taken, side, choice, lines_tag)
+        strongest(corr, templates, scores, taken, side, choice, lines_tag)
         at = level + 3 * k
         for j in range(WIDTH):
-            t = int(choice[0, j])
-            if t < 0:
+            if choice[0, j] < 0:
                 # nothing to be seen: spread what is left over the list
-                amplitude[0, j] = np.float32(0.0)
-                trial[at, j] = np.float32(0.0)
-                trial[at + 1, j] = centres[0] * (np.float32(1.0) - np.float32(2 * k + 1) / np.float32(lines))
-                trial[at + 2, j] = widths[0]
-                continue
-            amplitude[0, j] = corr[t, j] * score[t]
-            trial[at, j] = amplitude[0, j]
-            trial[at + 1, j] = centres[t] + top_of_parabola(corr, score, centres, widths, t, j)
-            trial[at + 2, j] = widths[t]
-            taken[k, j] = centres[t]
-            taken[lines + k, j] = EXCLUSION * widths[t]
+                share = np.float32(1.0) - np.float32(2 * k + 1) / np.float32(lines)
+                choice[2, j] = np.float32(0.0)
+                choice[3, j] = templates[0, 0] * share
+                choice[4, j] = templates[0, 1]
+            trial[at, j] = choice[2, j]
+            trial[at + 1, j] = choice[3, j]
+            trial[at + 2, j] = choice[4, j]
+            taken[k, j] = choice[3, j]
+            taken[lines + k, j] = EXCLUSION * choice[4, j]
         if k < lines - 1:
-            subtract(corr, gram, choice, amplitude)
-
-
-@kernel
-def top_of_parabola(corr: Array, score: Array, centres: Array, widths: Array, t: int, j: int) -> np.float32:
-    """Return how far from template t the filter's output has its top, MHz: near it, it is a parabola."""
-    zero = np.float32(0.0)
-    if t == 0 or t == corr.shape[0] - 1 or widths[t - 1] != widths[t] or widths[t + 1] != widths[t]:
-        return zero
-    if score[t - 1] <= zero or score[t + 1] <= zero:
-        return zero
-    left = corr[t - 1, j] * np.sqrt(score[t - 1])
-    mid = corr[t, j] * np.sqrt(score[t])
-    right = corr[t + 1, j] * np.sqrt(score[t + 1])
-    bend = left - mid - mid + right
-    if not bend * mid < zero:
-        return zero
-    half = np.float32(0.5)
-    return min(max(half * (left - right) / bend, -half), half) * (centres[t + 1] - centres[t])
+            subtract(corr, gram, choice)
 
 
 @kernel
@@ -133,13 +111,16 @@ def mask_lines(theta: Array, variance: Array, lines: int, level: int, taken: Arr
 
 
 @kernel
-def iterate(data: Pack, passes: int, limits: Pack, state_of: Pack, tags: Pack) -> None:
+def iterate(data: Pack, passes: int, borrow: int, limits: Pack, state_of: Pack, tags: Pack) -> None:
     """Run Levenberg-Marquardt passes over the data until all sixteen are done or the passes are over.
 
     Parameters
     ----------
     data
         (signal (n, 16), grid (n, 4), baseline sums (3,)).
+    borrow
+        Number of the pass that computes the gradient only and takes the matrix as it stands in `sums`: that of the
+        binned list, or of the pass before. The same for all lanes, whatever their neighbours need. -1: none.
     limits
         (bounds, stop) as in `steps.advance`.
     state_of
@@ -149,11 +130,28 @@ def iterate(data: Pack, passes: int, limits: Pack, state_of: Pack, tags: Pack) -
     signal, grid, baseline = data
     bounds, stop = limits
     offsets, trial, theta, trial_sums, sums, state, scratch = state_of
-    for _ in range(passes):
-        accumulate(
-            signal, grid, signal.shape[0], offsets, baseline, trial, trial_sums, scratch,
-            lines_tag, level_tag, parts_tag, shape_tag,
-        )  # fmt: skip
+    n = signal.shape[0]
+    for turn in range(passes):
+        if turn == borrow:
+            for m in range(sums.shape[0]):
+                for j in range(WIDTH):
+                    trial_sums[m, j] = sums[m, j]
+            slopes(signal, grid, n, offsets, trial, trial_sums, lines_tag, level_tag, parts_tag, shape_tag)
+        else:
+            accumulate(
+                signal,
+                grid,
+                n,
+                offsets,
+                baseline,
+                trial,
+                trial_sums,
+                scratch,
+                lines_tag,
+                level_tag,
+                parts_tag,
+                shape_tag,
+            )
         advance(trial_sums, sums, theta, trial, state, bounds, stop, lines_tag, level_tag, shape_tag)
         finished = np.float32(0.0)
         for j in range(WIDTH):
@@ -225,8 +223,8 @@ def fit_blocks(
         (grid, baseline sums, stop) of the whole list, then of the binned one, then (edges, shares) of `bin_lanes`, then
         (offsets, bounds, rules, guesses, pairs, sides of `strongest`: dips only, any), float32; see `verdict.verdict`.
     bank
-        (tiles (m / 8, bins, 8), centres (m,), widths (m,), score (m,), the same at the width guess only, gram (m, m)),
-        float32, of the binned list.
+        (tiles (m / 8, bins, 8), templates (m, 4) as in `filters.strongest`, score (m,), the same at the width guess
+        only, gram (m, m)), float32, of the binned list.
     warm
         (3, lines, pixels) centre, fwhm, contrast of an earlier result, or (3, 0, 0).
     work
@@ -259,7 +257,6 @@ def fit_blocks(
         variance,
         taken,
         choice,
-        spare,
         results,
         flags,
     ) = work
@@ -267,6 +264,7 @@ def fit_blocks(
     lines, level = len(lines_tag), len(level_tag)
     bins = edges.shape[0] - 1
     chi2 = sums[sums.shape[0] - 1]
+    binning = 4 * coarse.shape[0] <= 3 * grid.shape[0]
     parts = (offsets, trial, theta, trial_sums, sums, state, scratch)
     still_open = np.empty(WIDTH, np.float32)
     least_chi2 = np.empty(WIDTH, np.float32)
@@ -287,16 +285,18 @@ def fit_blocks(
             else:
                 correlate_block(bank[0], corr.shape[0], coarse.shape[0], coarse, corr)
                 # dips of any width; then, of the width guessed, peaks too
-                scores, side = (bank[3], dips) if attempt == 1 else (bank[4], anything)
-                pick_lines(bank, scores, corr, (taken, choice, spare, lines_tag), side, trial, level)
-                if 4 * coarse.shape[0] <= 3 * grid.shape[0]:
+                scores, side = (bank[2], dips) if attempt == 1 else (bank[3], anything)
+                pick_lines(bank, scores, corr, (taken, choice, lines_tag), side, trial, level)
+                if binning:
+                    data = (coarse, coarse_grid, coarse_baseline)
                     begin(trial, theta, sums, state, still_open)
-                    iterate((coarse, coarse_grid, coarse_baseline), COARSE_PASSES, (bounds, coarse_stop), parts, tags)
+                    iterate(data, COARSE_PASSES, -1, (bounds, coarse_stop), parts, tags)
                     for a in range(theta.shape[0]):
                         for j in range(WIDTH):
                             trial[a, j] = theta[a, j]
             begin(trial, theta, sums, state, still_open)
-            iterate((signal, grid, baseline), PASSES, (bounds, stop), parts, tags)
+            borrow = 1 if attempt == 0 else (0 if binning else -1)
+            iterate((signal, grid, baseline), PASSES, borrow, (bounds, stop), parts, tags)
             uncertainty(sums, theta, variance, lines_tag, level_tag, shape_tag)
             verdict(
                 sums, theta, variance, state, facts, rules, guesses, pairs, results, flags, lines_tag, level_tag,
@@ -310,7 +310,7 @@ def fit_blocks(
                 bin_lanes(rest, edges, shares, bins, rest)
                 correlate_block(bank[0], corr.shape[0], coarse.shape[0], rest, corr)
                 mask_lines(theta, variance, lines, level, taken)
-                strongest(corr, bank[3], bank[1], corr.shape[0], taken, anything, choice, lines_tag)
+                strongest(corr, bank[1], bank[2], taken, anything, choice, lines_tag)
             lanes = (still_open, least_chi2, attempt == 1, check)
             if not close_lanes(flags, choice, results, chi2, lanes, start, last, planes):
                 break

@@ -91,14 +91,14 @@ def bin_lanes(typing: Any, signal: Any, edges: Any, shares: Any, bins: Any, out:
 
 
 @program
-def subtract(typing: Any, corr: Any, gram: Any, choice: Any, amplitude: Any) -> Any:
-    """Take the template that each lane chose off its correlations: corr (m, 16) -= amplitude gram[choice].
+def subtract(typing: Any, corr: Any, gram: Any, choice: Any) -> Any:
+    """Take the template that each lane chose off its correlations: corr (m, 16) -= amplitude gram[number].
 
-    `choice` (.., 16): number in its first row, -1: nothing; `amplitude` (16,); `gram` (m, m).
+    `choice` (5, 16) as written by `strongest`; `gram` (m, m).
     """
 
-    def body(code: Code, corr: Any, gram: Any, choice: Any, amplitude: Any, templates: Any) -> None:
-        amount = code.load(amplitude, 0)
+    def body(code: Code, corr: Any, gram: Any, choice: Any, templates: Any) -> None:
+        amount = code.load(choice, 2)
         rows = code.row_starts(code.greatest(code.load(choice, 0), 0.0), templates)
 
         def one(m: Any, _: list[Lanes]) -> list[Lanes]:
@@ -107,7 +107,7 @@ def subtract(typing: Any, corr: Any, gram: Any, choice: Any, amplitude: Any) -> 
 
         code.loop(templates, [], one)
 
-    return types.void(corr, gram, choice, amplitude), generate(body, 4, lengths=(0,))
+    return types.void(corr, gram, choice), generate(body, 3, lengths=(0,))
 
 
 @program
@@ -141,32 +141,66 @@ def correlate_block(typing: Any, bank: Any, templates: Any, points: Any, signal:
 
 @program
 def strongest(
-    typing: Any, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, side: Any, out: Any, lines_tag: Any
+    typing: Any, corr: Any, templates: Any, scores: Any, taken: Any, side: Any, out: Any, lines_tag: Any
 ) -> Any:
-    """Write number (-1: none) and strength (corr^2 score) of the strongest template of each lane to `out` (2, 16).
+    """Write the strongest template of each lane to `out` (5, 16).
 
-    Left out are templates within taken[lines + k] MHz of the centre taken[k] (2 lines, 16), and those whose
-    correlation has the sign of `side` (1,): 1 leaves dips alone, 0 everything.
+    Its number (-1: none), strength corr^2 score, amplitude, centre, width; the centre is the top of the parabola through
+    the filter's output at the template and its neighbours.
+
+    Parameters
+    ----------
+    corr
+        (m, 16) correlations.
+    templates
+        (m, 4) float32: centre, width, score, distance to the next one (0 where a neighbour is missing).
+    scores
+        (m,) score to choose by, 0: never.
+    taken
+        (2 lines, 16): left out are templates within taken[lines + k] MHz of taken[k].
+    side
+        (1,) left out are correlations of this sign: 1 leaves dips alone, 0 everything.
     """
     lines = len(lines_tag)
 
-    def body(code: Code, corr: Any, score: Any, centres: Any, templates: Any, taken: Any, side: Any, out: Any) -> None:
+    def body(code: Code, corr: Any, templates: Any, scores: Any, taken: Any, side: Any, out: Any, count: Any) -> None:
         used = [(code.load(taken, k), code.load(taken, lines + k)) for k in range(lines)]
         sign = code.scalar(side, 0)
+        zero = code.lanes(0.0)
 
         def one(m: Any, carried: list[Lanes]) -> list[Lanes]:
-            best, number, now = carried
+            best, number, now, before, fresh, left, right, *kept = carried
+            at = code.builder.mul(m, code.index(4))
+            row = [code.scalar(templates, code.builder.add(at, code.index(i))) for i in range(4)]
             given = code.load(corr, m)
-            value = given * given * code.scalar(score, m)
-            centre = code.scalar(centres, m)
+            value = given * given * code.scalar(scores, m)
+            height = given * code.sqrt(row[2])
             better = (value > best) & ~(given * sign > 0.0)
             for where, reach in used:
-                better = better & ~(code.absolute(centre - where) < reach)
-            return [code.select(better, value, best), code.select(better, now, number), now + 1.0]
+                better = better & ~(code.absolute(row[0] - where) < reach)
+            right = code.select(fresh > 0.5, height, right)
+            found = [given * row[2], row[0], row[1], height, row[3]]
+            return [
+                code.select(better, value, best),
+                code.select(better, now, number),
+                now + 1.0,
+                height,
+                code.select(better, 1.0, 0.0),
+                code.select(better, before, left),
+                right,
+                *[code.select(better, new, old) for new, old in zip(found, kept, strict=True)],
+            ]
 
-        best, number, _ = code.loop(templates, [code.lanes(0.0), code.lanes(-1.0), code.lanes(0.0)], one)
+        start = [zero, code.lanes(-1.0), *[zero] * 10]
+        best, number, _, _, _, left, right, amplitude, centre, width, height, step = code.loop(count, start, one)
+        bend = left - height - height + right
+        shift = code.least(code.greatest((left - right) * 0.5 / bend, -0.5), 0.5) * step
+        curved = bend * height < 0.0
         code.store(out, 0, number)
         code.store(out, 1, best)
+        code.store(out, 2, amplitude)
+        code.store(out, 3, centre + code.select(curved, shift, 0.0))
+        code.store(out, 4, width)
 
-    arrays = (corr, score, centres, templates, taken, side, out)
-    return types.void(*arrays, lines_tag), generate(body, 7)
+    arrays = (corr, templates, scores, taken, side, out)
+    return types.void(*arrays, lines_tag), generate(body, 6, lengths=(0,))

@@ -20,10 +20,18 @@ from analyzers.kernels.compiled import program
 from analyzers.kernels.lanes import Code, Lanes, generate
 
 LN2 = 0.6931471805599453
+IN_REGISTERS = 2
+"""Most lines whose sums stay in registers."""
 UNROLL = 4
 """Frequencies per turn of the loop where the sums stay in registers."""
 CHUNK = 8
-"""Frequencies per turn where they do not; lists are padded to a multiple with points of weight 0."""
+"""Frequencies per turn where they do not."""
+
+
+def padded(points: int, lines: int) -> int:
+    """Return the length a list is filled up to, with points of weight 0."""
+    step = UNROLL if lines <= IN_REGISTERS else CHUNK
+    return -(-points // step) * step
 
 
 def tag(number: int) -> tuple[int, ...]:
@@ -217,7 +225,7 @@ def accumulate(
     Parameters
     ----------
     signal
-        (n, 16) float32 signal times weight root, n = `points` a multiple of CHUNK.
+        (n, 16) float32 signal times weight root, n = `points` as `padded` gives it.
     grid
         (n, 4) float32: x, weight root, weight root times u, mixing.
     offsets
@@ -250,7 +258,7 @@ def accumulate(
         def point(at: Any) -> list[Lanes]:
             return _point(code, (signal, grid), at, shape, level, given, shifts)
 
-        if lines <= 2:
+        if lines <= IN_REGISTERS:
             _in_registers(code, point, points, p, level, sums)
         else:
             _in_tiles(code, point, points, p, level, sums, scratch)
@@ -261,6 +269,36 @@ def accumulate(
 
     arrays = (signal, grid, points, offsets, baseline, theta, sums, scratch)
     return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), generate(body, 8)
+
+
+@program
+def slopes(
+    typing: Any, signal: Any, grid: Any, points: Any, offsets: Any, theta: Any, sums: Any, lines_tag: Any,
+    level_tag: Any, parts_tag: Any, shape_tag: Any,
+) -> Any:  # fmt: skip
+    """Write gradient and chi2 alone, where `accumulate` has them: for steps with a matrix from near by."""
+    lines, level, parts, shape = (len(t) for t in (lines_tag, level_tag, parts_tag, shape_tag))
+    shape -= 1
+    p = level + 3 * lines
+
+    def body(code: Code, signal: Any, grid: Any, points: Any, offsets: Any, theta: Any, sums: Any) -> None:
+        given = _prepared(code, theta, level, lines)
+        shifts = [code.scalar(offsets, h) for h in range(parts)]
+
+        def turn(i: Any, carried: list[Lanes]) -> list[Lanes]:
+            out = list(carried)
+            for j in range(2):
+                at = code.builder.add(code.builder.mul(i, code.index(2)), code.index(j))
+                row = _point(code, (signal, grid), at, shape, level, given, shifts)
+                out = [code.fma(value, row[-1], total) for value, total in zip(row, out, strict=True)]
+            return out
+
+        found = code.loop(code.builder.sdiv(points, code.index(2)), [code.lanes(0.0)] * (p + 1), turn)
+        for a, value in enumerate(found):
+            code.store(sums, triangle(p, 0) + a, value)
+
+    arrays = (signal, grid, points, offsets, theta, sums)
+    return types.void(*arrays, lines_tag, level_tag, parts_tag, shape_tag), generate(body, 6)
 
 
 @program
