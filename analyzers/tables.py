@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
 from analyzers.kernels.matched import FAST_FACTORS, WIDTH_FACTORS, gram_matrix, make_bank
 from analyzers.kernels.programs import padded
 from analyzers.plan import Floats, Plan
 
 _BIN_WIDTHS = 0.3
 """Largest bin of the coarse list, in units of the width guess."""
-_BIN_POINTS = 4
+_BIN_POINTS = 3
 """Most points of a bin."""
+_BLUR = {LORENTZIAN: (4.4, 2.65), GAUSSIAN: (2.8, 2.8), PSEUDO_VOIGT: (3.6, 2.7)}
+"""What the variance of a bin, over the width squared, adds to width and takes off amplitude; measured."""
 _COARSE_TOLERANCE = 0.02
 """Where the fit to the binned list stops: the whole list follows."""
 
@@ -96,6 +100,12 @@ def _steps(centres: Floats, widths: Floats, score: Floats) -> Floats:
     return np.where(inner, np.append(np.diff(centres), 0.0), 0.0)
 
 
+def _spread(x: Floats, edges: NDArray[np.int64]) -> float:
+    """Return the mean variance of the points within a bin, MHz^2."""
+    bins = [x[low:high] for low, high in pairwise(edges)]
+    return float(np.mean([values.var() for values in bins]))
+
+
 def fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
     """Return what the fast path needs: tables of `block.load_blocks`, of `block.fit_blocks`, and the template bank."""
     if "fast" not in plan.kept:
@@ -127,6 +137,7 @@ def _make_fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tup
         plan.pairs.ravel().astype(np.float32),
         np.array([1.0], np.float32),
         np.array([0.0], np.float32),
+        np.array([_spread(x, edges), *_BLUR[plan.model[0]]], np.float32),
     )
     tables = ((*whole, stop), (*binned, coarse_stop), (edges, shares.astype(np.float32)), others)
     scales = np.stack([1.0 / plan.passes, np.sqrt(weight)], axis=1).astype(np.float32)

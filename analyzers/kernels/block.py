@@ -161,6 +161,23 @@ def iterate(data: Pack, passes: int, borrow: int, limits: Pack, state_of: Pack, 
 
 
 @kernel
+def sharpen(theta: Array, blur: Array, level: int, out: Array) -> None:
+    """Write the parameters with what binning does to lines undone: it makes them wider and shallower.
+
+    `blur` is (3,): the mean variance of a bin's points, MHz^2, and how much of it, over the width squared, goes into
+    the width and the amplitude.
+    """
+    for a in range(theta.shape[0]):
+        for j in range(WIDTH):
+            out[a, j] = theta[a, j]
+    for a in range(level, theta.shape[0], 3):
+        for j in range(WIDTH):
+            share = min(blur[0] / (theta[a + 2, j] * theta[a + 2, j]), np.float32(0.05))
+            out[a, j] = theta[a, j] * (np.float32(1.0) + blur[2] * share)
+            out[a + 2, j] = theta[a + 2, j] * (np.float32(1.0) - blur[1] * share)
+
+
+@kernel
 def begin(trial: Array, theta: Array, sums: Array, state: Array, still_open: Array) -> None:
     """Make a start the best point so far, of unknown chi2; closed lanes count as done."""
     for a in range(theta.shape[0]):
@@ -221,7 +238,8 @@ def fit_blocks(
         (signals (blocks, n, 16), facts (blocks, 2, 16), ...) of `load_blocks`.
     tables
         (grid, baseline sums, stop) of the whole list, then of the binned one, then (edges, shares) of `bin_lanes`, then
-        (offsets, bounds, rules, guesses, pairs, sides of `strongest`: dips only, any), float32; see `verdict.verdict`.
+        (offsets, bounds, rules, guesses, pairs, sides of `strongest`: dips only, any; blur), float32; see
+        `verdict.verdict` and `sharpen`.
     bank
         (tiles (m / 8, bins, 8), templates (m, 4) as in `filters.strongest`, score (m,), the same at the width guess
         only, gram (m, m)), float32, of the binned list.
@@ -243,7 +261,7 @@ def fit_blocks(
     whole, binned, (edges, shares), others = tables
     grid, baseline, stop = whole
     coarse_grid, coarse_baseline, coarse_stop = binned
-    offsets, bounds, rules, guesses, pairs, dips, anything = others
+    offsets, bounds, rules, guesses, pairs, dips, anything, blur = others
     (
         rest,
         coarse,
@@ -291,9 +309,7 @@ def fit_blocks(
                     data = (coarse, coarse_grid, coarse_baseline)
                     begin(trial, theta, sums, state, still_open)
                     iterate(data, COARSE_PASSES, -1, (bounds, coarse_stop), parts, tags)
-                    for a in range(theta.shape[0]):
-                        for j in range(WIDTH):
-                            trial[a, j] = theta[a, j]
+                    sharpen(theta, blur, level, trial)
             begin(trial, theta, sums, state, still_open)
             borrow = 1 if attempt == 0 else (0 if binning else -1)
             iterate((signal, grid, baseline), PASSES, borrow, (bounds, stop), parts, tags)

@@ -145,8 +145,8 @@ def strongest(
 ) -> Any:
     """Write the strongest template of each lane to `out` (5, 16).
 
-    Its number (-1: none), strength corr^2 score, amplitude, centre, width; the centre is the top of the parabola through
-    the filter's output at the template and its neighbours.
+    Its number (-1: none), strength corr^2 score, amplitude, centre, width; the centre is the top of the parabola
+    through the filter's output at the template and its neighbours.
 
     Parameters
     ----------

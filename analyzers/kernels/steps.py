@@ -140,8 +140,8 @@ def advance(
         enough = chi2 * code.scalar(stop, 0)
         small = predicted * (damping + 1.0) < enough
         # steps that shrink fast: what is left after this one is foreseen
-        shrunk = (predicted < before_predicted * 0.1) & (predicted < enough * 100.0) & better
-        small = small | (shrunk & (predicted * predicted < enough * before_predicted * 0.1))
+        shrunk = (predicted < before_predicted * 0.1) & (predicted < enough * 30.0) & better
+        small = small | (shrunk & (predicted * predicted < enough * before_predicted * 0.02))
         small = small & (damping < 1.01) & ~done
         code.store(sums, count - 1, code.select(small, chi2 - predicted, chi2))
         finished = done | small

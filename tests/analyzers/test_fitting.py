@@ -120,7 +120,7 @@ def test_fast_path_agrees_with_the_robust_one(truth, fitted: FitMap) -> None:
     shift = (robust["centre_mhz"] - part.centre_mhz.reshape(4, pixels)) / part.centre_mhz_sigma.reshape(4, pixels)
     assert np.sqrt((shift**2).mean()) < 0.01
     assert np.abs(shift).max() < 0.1
-    assert np.allclose(robust["centre_mhz_sigma"], part.centre_mhz_sigma.reshape(4, pixels), rtol=0.02)
+    assert np.allclose(robust["centre_mhz_sigma"], part.centre_mhz_sigma.reshape(4, pixels), rtol=0.04)
     assert np.allclose(robust["pair_correlation"], part.pair_correlation.reshape(2, pixels), atol=1e-3)
 
 
