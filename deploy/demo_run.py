@@ -11,17 +11,15 @@ from typing import Any, cast
 from bluesky.callbacks.core import LiveTable
 from bluesky.utils import RunEngineInterrupted
 
+from deploy.engine import FOR_PEOPLE
 from deploy.errors import DeployError
 from deploy.plan_arguments import history_settings, run_info
 from deploy.results import maps_folder, wait_finished
 from deploy.rig_file import RigFile
 from deploy.session import Session, open_session
 from deploy.site import Site
-from devices.epics import DeviceError
-from devices.limits import LimitError
 from plans.histories import zfc_field_warming
 from plans.records import replay_decisions
-from plans.settings import PreconditionError
 from stream.maps_file import read_maps
 from stream.messages import SweepRole
 
@@ -87,7 +85,7 @@ def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None])
         uids = cast("tuple[str, ...]", engine(plan, cast("Any", table)))
     except RunEngineInterrupted:
         uids = _paused(session, say)
-    except (DeviceError, LimitError, PreconditionError) as error:
+    except FOR_PEOPLE as error:
         raise DeployError(str(error)) from error
     if not uids:
         raise DeployError("the plan opened no run")

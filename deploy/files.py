@@ -146,26 +146,37 @@ def _fit(
     file_or_uid: str, options: IngestOptions, lines: int | None, data: Path | None, site_name: str | None
 ) -> tuple[OfflineRun, list[str]]:
     """Return the maps, and notes on what was guessed."""
-    from analyzers.offline import fit_run, maps_of_measurement
-    from stream.archive_hdf5 import FrameFile, FramesError
-
     path = Path(file_or_uid)
     if not path.is_file():
         if path.suffix or os.sep in file_or_uid or path.exists():
             raise DeployError(f"no file {file_or_uid}; check the path, or give a run uid")
         path = find_frames(file_or_uid, data, site_name)
     elif not _is_frames_file(path):
-        settings = line_settings(DEFAULT_LINES if lines is None else lines)
-        measurement = _read(path, options)
-        run = maps_of_measurement(measurement.frames, measurement.frequency_mhz, measurement.noise, settings)
-        return run, list(measurement.notes)
+        return _fit_measurement(path, options, line_settings(DEFAULT_LINES if lines is None else lines))
+    return _fit_frames(path, lines), []
+
+
+def _fit_measurement(path: Path, options: IngestOptions, settings: AnalysisSettings) -> tuple[OfflineRun, list[str]]:
+    """Fit a measured file; the estimator is loaded once the file has been found good."""
+    measurement = _read(path, options)
+    from analyzers.offline import maps_of_measurement
+
+    run = maps_of_measurement(measurement.frames, measurement.frequency_mhz, measurement.noise, settings)
+    return run, list(measurement.notes)
+
+
+def _fit_frames(path: Path, lines: int | None) -> OfflineRun:
+    """Fit every sweep of a frames file, with a progress bar."""
+    from stream.archive_hdf5 import FrameFile, FramesError
 
     def step(*_: int) -> None:
         bar.update()
 
     try:
         with FrameFile(path) as file, tqdm(total=len(file.sweeps), unit="sweep", desc="fit", disable=None) as bar:
-            return fit_run(file, stored_settings(file.start, lines), progress=step), []
+            from analyzers.offline import fit_run
+
+            return fit_run(file, stored_settings(file.start, lines), progress=step)
     except FramesError as error:
         raise DeployError(str(error)) from error
     except ValueError as error:

@@ -42,14 +42,25 @@ def open_shell(site_name: str | None) -> None:
 
 def _prompt(site: Site, rig_file: RigFile) -> None:
     """Connect the devices and run IPython on them."""
-    from IPython import get_ipython, start_ipython
+    from IPython.terminal.ipapp import TerminalIPythonApp
 
+    from deploy.engine import FOR_PEOPLE
     from deploy.session import open_session
 
     with open_session(site, rig_file, interactive=True) as session:
-        session.engine.leave = lambda: get_ipython().ask_exit()
+        application = TerminalIPythonApp.instance(user_ns=shell_names(session))
+        application.initialize(["--no-banner"])
+        shell: Any = application.shell
+        shell.set_custom_exc(FOR_PEOPLE, _say_error)
+        session.engine.leave = shell.ask_exit
         sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
-        start_ipython(argv=["--no-banner"], user_ns=shell_names(session))
+        sys.stdout.flush()
+        application.start()
+
+
+def _say_error(_shell: Any, _kind: Any, error: BaseException, _trace: Any, **_options: Any) -> None:
+    """Show what an instrument or a plan refuses as the one line that it is; `%tb` has the rest."""
+    sys.stderr.write(f"{error}\n")
 
 
 def shell_names(session: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from stream.archive_hdf5 import FrameWriter, crc32c
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.catalog import CatalogError
 from stream.document_log import write_log
+from stream.hdf5_errors import HDF5_ERRORS, reason
 from stream.ingest import IngestError, Measurement
 from stream.maps_file import sync
 from stream.messages import FieldHistory, Json, RunMode, RunStart, StatePoint, SweepRole, SweepStart
@@ -167,8 +168,8 @@ def _all_or_nothing(*paths: Path) -> Generator[None]:
             for file in (path, path.with_suffix(".part")):
                 with suppress(OSError):
                     file.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, HDF5_ERRORS):
             raise IngestError(
-                f"the run cannot be written: {error}; is the disk full or the folder read-only?"
+                f"the run cannot be written: {reason(error)}; is the disk full or the folder read-only?"
             ) from error
         raise

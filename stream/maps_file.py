@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.hdf5_errors import HDF5_ERRORS, reason
 from stream.messages import Json
 
 FORMAT = "nvdac-maps-1"
@@ -126,7 +127,7 @@ def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]]
     except KeyError as error:
         raise MapsFileError(f"{path} has no part {part!r}") from error
     except OSError as error:
-        raise MapsFileError(f"cannot read maps from {path}: {error}") from error
+        raise MapsFileError(f"cannot read maps from {path}: {reason(error)}") from error
 
 
 def compare_planes(left: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> str:
@@ -153,8 +154,8 @@ def _write_file(target: Path, parts: Mapping[str, MapsPart]) -> None:
             file.attrs["nvdac_format"] = FORMAT
             for name, part in parts.items():
                 _write_part(file.create_group(name, track_order=True) if name else file, part)
-    except OSError as error:
-        raise MapsFileError(f"cannot write maps to {target}: {error}") from error
+    except HDF5_ERRORS as error:
+        raise MapsFileError(f"cannot write maps to {target}: {reason(error)}") from error
 
 
 def _write_part(group: Any, part: MapsPart) -> None:
