@@ -280,11 +280,15 @@ class _UnixTransport(xmlrpc.client.Transport):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self._path = path
+        self._made = _UnixConnection(path)
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         """Return a connection to the socket, whatever the host is called."""
-        return _UnixConnection(self._path)
+        return self._made
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._made.close()
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -17,7 +17,7 @@ from stream.archive_hdf5 import FrameWriter, crc32c
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.catalog import CatalogError
 from stream.document_log import write_log
-from stream.hdf5_errors import HDF5_ERRORS, reason
+from stream.hdf5_errors import HDF5_ERRORS, reason, require_room
 from stream.ingest import IngestError, Measurement
 from stream.maps_file import sync
 from stream.messages import FieldHistory, Json, RunMode, RunStart, StatePoint, SweepRole, SweepStart
@@ -26,6 +26,8 @@ from stream.paths import documents_path, frames_path
 _LOG = logging.getLogger(__name__)
 FRAMES_KEY = "camera_frames"
 """Name of the frames in the descriptor, the same as a live run's."""
+_OVERHEAD_BYTES = 1_000_000
+"""Room for what the frames file holds beside the frames, and for the document log."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ def _openings(measurement: Measurement, run: IngestRun, run_uid: str, time_s: fl
 def _write_frames(path: Path, measurement: Measurement, start: RunStart, sweep: SweepStart) -> None:
     """Write the frames under another name and rename: a reader meets the whole file or none."""
     part = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    require_room(path.parent, _OVERHEAD_BYTES + measurement.frames.nbytes)
     with FrameWriter(part, dataclasses.replace(start, frames_path=str(path))) as writer:
         writer.add_sweep(sweep)
         for i, frame in enumerate(measurement.frames):

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.hdf5_errors import HDF5_ERRORS, reason
+from stream.hdf5_errors import HDF5_ERRORS, reason, require_room
 from stream.messages import Json
 
 FORMAT = "nvdac-maps-1"
@@ -150,12 +150,20 @@ def _compare(path: Path, planes: Mapping[str, NDArray[Any]]) -> None:
 
 def _write_file(target: Path, parts: Mapping[str, MapsPart]) -> None:
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        require_room(target.parent, _size(parts))
         with _replacing(target) as temporary, h5py.File(temporary, "w", track_order=True) as file:
             file.attrs["nvdac_format"] = FORMAT
             for name, part in parts.items():
                 _write_part(file.create_group(name, track_order=True) if name else file, part)
     except HDF5_ERRORS as error:
         raise MapsFileError(f"cannot write maps to {target}: {reason(error)}") from error
+
+
+def _size(parts: Mapping[str, MapsPart]) -> int:
+    """Return about how many bytes the file will have, rather too many."""
+    planes = [plane for part in parts.values() for plane in part.planes.values()]
+    return 65_536 * (1 + len(parts)) + sum(4096 + int(np.asarray(plane).nbytes) for plane in planes)
 
 
 def _write_part(group: Any, part: MapsPart) -> None:
@@ -180,7 +188,6 @@ def _attribute(file: Any, name: str, text: str) -> None:
 @contextlib.contextmanager
 def _replacing(target: Path) -> Generator[Path]:
     """Give a temporary path in the same folder; on success it is synced and becomes `target`, else it vanishes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
