@@ -12,7 +12,7 @@ import numpy as np
 
 from analyzers.kernels.codes import OK, Array, Pack
 from analyzers.kernels.compiled import kernel
-from analyzers.kernels.filters import bin_lanes, correlate_block, load_lanes, strongest, subtract
+from analyzers.kernels.filters import bin_lanes, correlate_block, leading, load_lanes, strongest, subtract
 from analyzers.kernels.judge import NEAR
 from analyzers.kernels.lanes import WIDTH
 from analyzers.kernels.programs import CHUNK, accumulate, residuals, slopes
@@ -196,13 +196,14 @@ def close_lanes(
 ) -> bool:
     """Write the results of the lanes that are clean and close them; return whether any stays open.
 
-    `lanes` is (open (16,), least chi2 so far (16,), whether only dips count, whether the residual was looked at).
+    `lanes` is (open (16,), least chi2 so far (16,), correlation with the strongest template of the guessed width
+    (1, 16): where that is a peak dips alone will not do; whether only dips count; whether the residual was looked at).
     """
-    still_open, least_chi2, dips_only, checked = lanes
+    still_open, least_chi2, peaks, dips_only, checked = lanes
     left = False
     everything = start + WIDTH <= last
     for j in range(WIDTH):
-        clean = flags[0, j] > 0.0 and (flags[1, j] > 0.0 or not dips_only)
+        clean = flags[0, j] > 0.0 and not (dips_only and (peaks[0, j] > 0.0 or flags[1, j] == 0.0))
         if checked and flags[2, j] > 0.0:
             clean = clean and choice[1, j] <= flags[2, j]
         # a start that may take peaks must do better than the one that took dips only
@@ -286,6 +287,7 @@ def fit_blocks(
     parts = (offsets, trial, theta, trial_sums, sums, state, scratch)
     still_open = np.empty(WIDTH, np.float32)
     least_chi2 = np.empty(WIDTH, np.float32)
+    peaks = np.zeros((1, WIDTH), np.float32)
     count = 0
     for start in range(first, last, WIDTH):
         b = (start - first) // WIDTH
@@ -304,6 +306,7 @@ def fit_blocks(
                 correlate_block(bank[0], corr.shape[0], coarse.shape[0], coarse, corr)
                 # dips of any width; then, of the width guessed, peaks too
                 scores, side = (bank[2], dips) if attempt == 1 else (bank[3], anything)
+                leading(corr, bank[3], peaks)
                 pick_lines(bank, scores, corr, (taken, choice, lines_tag), side, trial, level)
                 if binning:
                     data = (coarse, coarse_grid, coarse_baseline)
@@ -327,7 +330,7 @@ def fit_blocks(
                 correlate_block(bank[0], corr.shape[0], coarse.shape[0], rest, corr)
                 mask_lines(theta, variance, lines, level, taken)
                 strongest(corr, bank[1], bank[2], taken, anything, choice, lines_tag)
-            lanes = (still_open, least_chi2, attempt == 1, check)
+            lanes = (still_open, least_chi2, peaks, attempt == 1, check)
             if not close_lanes(flags, choice, results, chi2, lanes, start, last, planes):
                 break
         for j in range(min(WIDTH, last - start)):

@@ -140,6 +140,23 @@ def correlate_block(typing: Any, bank: Any, templates: Any, points: Any, signal:
 
 
 @program
+def leading(typing: Any, corr: Any, scores: Any, out: Any) -> Any:
+    """Write each lane's correlation with its strongest template to `out` (1, 16): its sign tells dip or peak."""
+
+    def body(code: Code, corr: Any, scores: Any, out: Any, count: Any) -> None:
+        def one(m: Any, carried: list[Lanes]) -> list[Lanes]:
+            best, kept = carried
+            given = code.load(corr, m)
+            value = given * given * code.scalar(scores, m)
+            better = value > best
+            return [code.select(better, value, best), code.select(better, given, kept)]
+
+        code.store(out, 0, code.loop(count, [code.lanes(0.0), code.lanes(0.0)], one)[1])
+
+    return types.void(corr, scores, out), generate(body, 3, lengths=(0,))
+
+
+@program
 def strongest(
     typing: Any, corr: Any, templates: Any, scores: Any, taken: Any, side: Any, out: Any, lines_tag: Any
 ) -> Any:
