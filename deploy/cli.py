@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Real-time acquisition and analysis for wide-field NV microscopy in a diamond anvil cell.",
     epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 wrong usage, 3 status: a process does not "
-    "run, 4 frames were lost, 130 interrupted, 143 terminated.",
+    "serve, 4 frames were lost, 130 interrupted, 143 terminated.",
 )
 
 RigOption = Annotated[str, typer.Option("--rig", help="Rig file: a path, or the name of one that comes with nvdac.")]
@@ -78,7 +78,7 @@ def down(site: SiteOption = None) -> None:
         typer.echo("nothing is running")
 
 
-@app.command(epilog="Example: nvdac status --json -   (exit code 3: a process does not run)")
+@app.command(epilog="Example: nvdac status --json -   (exit code 3: a process does not serve)")
 def status(site: SiteOption = None, json_file: JsonOption = None) -> None:
     """Show the running sites and their processes."""
     from deploy.status import site_rows
@@ -93,7 +93,7 @@ def status(site: SiteOption = None, json_file: JsonOption = None) -> None:
                 typer.echo(f"  {process['name']:<12} {process['state']:<10} {process['detail']}")
         if not rows:
             typer.echo("nothing is running; start with `nvdac up` or `nvdac demo`")
-    if any(process["state"] != "RUNNING" for row in rows for process in row["processes"]):
+    if not all(process["serves"] for row in rows for process in row["processes"]):
         raise typer.Exit(3)
 
 

@@ -128,7 +128,7 @@ def _sites() -> list[Finding]:
     findings: list[Finding] = []
     for site in sites:
         rows = processes.states(site)
-        ill = [row.name for row in rows if row.state != "RUNNING"]
+        ill = [row.name for row in rows if row.state not in processes.ALIVE]
         topic = "site " + site.name
         if not rows:
             mend = f"remove it with `nvdac down --site {site.name}`"

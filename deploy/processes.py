@@ -25,6 +25,8 @@ from deploy.site import Site
 READY_POLL_S = 0.05
 STARTS_TRIED = 3
 """A process that has ended more often before it was ready counts as one that does not start."""
+ALIVE = ("RUNNING", "STARTING")
+"""States of a process that is there; supervisord calls it STARTING for its first second, ready or not."""
 ANSWER_S = 10.0
 """Longest time that the process manager may take for an answer, s."""
 LEAVE_S = 5.0

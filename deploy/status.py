@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import processes
+from deploy.processes import ALIVE
 from deploy.site import Site, find_site, running_sites
 
 
@@ -28,6 +29,7 @@ def _row(site: Site) -> dict[str, Any]:
                 "pid": state.pid if state else 0,
                 "uptime_s": round(state.uptime_s, 1) if state else 0.0,
                 "ready": ready,
+                "serves": ready and state is not None and state.state in ALIVE,
                 "detail": (state.description if state else "the process manager does not answer; try `nvdac down`")
                 + ("" if ready else ", not serving yet"),
             }

@@ -59,9 +59,9 @@ def test_a_site_is_seen_by_others_and_ends_with_its_logs_kept(user: User, small:
     (row,) = json.loads(status.stdout)
     assert (row["site"], row["url"], row["data"]) == (small.name, small.web_url, small.data_dir)
     (web,) = row["processes"]
-    assert (web["name"], web["state"], web["ready"]) == ("web", "RUNNING", True)
+    assert (web["name"], web["serves"], web["ready"]) == ("web", True, True)
     assert psutil.pid_exists(web["pid"])
-    assert f"  {'web':<12} RUNNING" in user.run("status").stdout
+    until(lambda: f"  {'web':<12} RUNNING" in user.run("status").stdout, 20)
     (Path(small.data_dir) / "precious").write_text("stays")
     down = user.run("down")
     assert down.returncode == 0, down.stderr
