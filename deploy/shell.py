@@ -56,6 +56,8 @@ def _prompt(site: Site, rig_file: RigFile) -> None:
         sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
         sys.stdout.flush()
         application.start()
+        if session.engine.termination:  # IPython keeps the SystemExit to itself
+            raise SystemExit(128 + session.engine.termination)
 
 
 def _say_error(_shell: Any, _kind: Any, error: BaseException, _trace: Any, **_options: Any) -> None:

@@ -36,6 +36,8 @@ class _Sweep:
     first_row: int
     started: bool = False
     ended: bool = False
+    closed: bool = False
+    """The run was closed around it: that it ends early is no failure of whoever waits for it."""
 
 
 class CameraRunControl:
@@ -133,6 +135,8 @@ class Camera(Device):
         with self._lock:
             if self.start is None:
                 return
+            if self._sweep is not None:
+                self._sweep.closed = True
             self._give_up_sweep()
             start, self.start = self.start, None
             self._control.close_run(start.run_uid, exit_status)
@@ -241,17 +245,22 @@ class Camera(Device):
             if sent >= total:
                 sweep.ended = True
                 return
+            if sweep.closed:
+                return
             if status.done or status.cancelled.is_set() or self._sweep is not sweep:
                 raise DeviceError(f"{self.name}: sweep {request.sweep} was given up after {sent} of {total} frames")
-            self._look(request)
+            self._look(sweep)
 
-    def _look(self, request: SweepRequest) -> None:
+    def _look(self, sweep: _Sweep) -> None:
         """Wait a moment for the end of a sweep; fails where the camera ended it early."""
+        request = sweep.request
         try:
             self._control.wait_sent(request.run_uid, request.sweep, _LOOK_S)
         except TimeoutError:
             return
         except CameraRefused as error:
+            if sweep.closed:
+                return
             raise DeviceError(f"{self.name}: {error.reason}") from error
 
     def _give_up_sweep(self) -> None:

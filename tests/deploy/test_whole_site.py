@@ -1,0 +1,299 @@
+"""The whole site as `nvdac up` leaves it running: where it listens, and what a session does to its instruments.
+
+One site serves all these tests, in this order; the last one ends it.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import ipaddress
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deploy.environment import epics_environment
+from deploy.processes import processes_of
+from deploy.rig_file import RIGS, load_rig
+from deploy.site import Site, find_site
+from stream.archive_hdf5 import FrameFile
+from stream.document_log import read_documents
+from stream.paths import documents_path, frames_path
+from stream.settings import StreamSettings
+from stream.state import StateSubscriber
+from tests.deploy.command import NVDAC, User, one_line, until
+
+pytestmark = pytest.mark.timeout(600)
+ANY_ADDRESS_UDP = {"devices.twin.ioc": 2, "devices.monitor": 2, "devices.camera_server": 2}
+"""UDP sockets per process that EPICS binds to every address, on ports of the kernel's choice.
+
+softioc keeps two from which it would send beacons (to 127.0.0.1 only here), libca one from which it searches (127.0.0.1
+only) and one for the repeater. Neither library can bind them to loopback; nothing is served on them.
+"""
+PREFIX = "NVDAC:"
+FIELD_GAUSS = load_rig(RIGS / "twin-s1.toml").plan.field_gauss
+SAFE = {"MW:ENABLE_RBV": 0, "LASER:SHUTTER_RBV": 0}
+
+
+class Prompt:
+    """A session, typed into through a pipe or a terminal; what it says is kept."""
+
+    def __init__(self, user: User, *, terminal: bool) -> None:
+        self.said = ""
+        self._own, theirs = pty.openpty() if terminal else (None, None)
+        pipes: Any = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        if not terminal:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen(
+            [*NVDAC, "session"],
+            cwd=user.folder,
+            env={**user.environment, "IPY_TEST_SIMPLE_PROMPT": "1", "TERM": "dumb", "IPYTHONDIR": str(user.folder)},
+            start_new_session=True,
+            **pipes,
+        )
+        if theirs is not None:
+            os.close(theirs)
+            self._in = self._out = self._own
+        else:
+            assert self.process.stdin is not None
+            assert self.process.stdout is not None
+            self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
+        os.set_blocking(self._out, False)
+
+    def type(self, line: str) -> None:
+        os.write(self._in, f"{line}\n".encode())
+
+    def read(self) -> str:
+        # a terminal whose other end is closed answers with an error, a pipe with nothing
+        with contextlib.suppress(BlockingIOError, OSError):
+            while chunk := os.read(self._out, 65536):
+                self.said += chunk.decode(errors="replace")
+        return self.said
+
+    def wait_for(self, text: str, timeout_s: float = 60.0, *, after: int = 0) -> str:
+        """Wait until the session said `text` (after so many characters); return what it said since."""
+        until(lambda: text in self.read()[after:], timeout_s, f"waiting for {text!r}", lambda: self.said[-3000:])
+        return self.said[after:]
+
+    def leave(self) -> int:
+        self.type("exit")
+        return self.ended()
+
+    def ended(self, timeout_s: float = 60.0) -> int:
+        until(lambda: self.read() is not None and self.process.poll() is not None, timeout_s, "the end", self.read)
+        return int(self.process.returncode)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        if self._own is not None:
+            os.close(self._own)
+
+
+@pytest.fixture(scope="module")
+def site(module_user: User) -> Site:
+    """The site of the rig that comes with nvdac, as another process sees it."""
+    rig = module_user.folder / "twin-s1.toml"
+    rig.write_text((RIGS / "twin-s1.toml").read_text())
+    # compiled once here, not by five processes at a time while a sweep waits for them
+    warm = module_user.run("doctor", "--rig", rig, "--warm", timeout_s=280)
+    assert "kernels                compiled and cached" in warm.stdout
+    result = module_user.run("up", "--rig", rig, "--data", "data", "--json", "-", timeout_s=280)
+    assert result.returncode == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert said["site"] == "twin-s1"
+    assert Path(said["data"]) == module_user.folder / "data"
+    with module_user.here():
+        return find_site("twin-s1")
+
+
+@pytest.fixture(scope="module")
+def pv(site: Site) -> Iterator[Callable[[str], Any]]:
+    """Read a PV of the twin over Channel Access, from a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("pv_reader.py"))],
+        env={**os.environ, **epics_environment(site.ca_port)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        pipes = (reader.stdin, reader.stdout)
+
+        def read(name: str) -> Any:
+            pipes[0].write(f"{PREFIX}{name}\n")
+            pipes[0].flush()
+            return ast.literal_eval(pipes[1].readline())
+
+        yield read
+        reader.stdin.close()
+        reader.wait(10)
+
+
+@pytest.fixture
+def prompt(module_user: User, site: Site) -> Iterator[Callable[..., Prompt]]:
+    """Open sessions; what is still open at the end is killed."""
+    opened: list[Prompt] = []
+
+    def open_one(*, terminal: bool) -> Prompt:
+        opened.append(Prompt(module_user, terminal=terminal))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+def test_every_process_serves_and_status_says_so(module_user: User, site: Site) -> None:
+    status = module_user.run("status", "--json", "-")
+    assert status.returncode == 0, status.stdout
+    (row,) = json.loads(status.stdout)
+    names = {"web", "ioc", "camera", "worker-0", "worker-1", "builder", "tiled", "monitor"}
+    assert {process["name"] for process in row["processes"]} == names
+    assert all(process["serves"] and process["pid"] > 0 for process in row["processes"])
+    assert len({process["pid"] for process in row["processes"]}) == len(names)
+
+
+def test_nothing_listens_beyond_loopback(site: Site) -> None:
+    beyond_tcp: list[str] = []
+    beyond_udp: dict[str, int] = {}
+    served: set[int] = set()
+    for pid in processes_of(site):
+        process = psutil.Process(pid)
+        module = process.cmdline()[2]
+        for connection in process.net_connections(kind="inet"):
+            loopback = ipaddress.ip_address(connection.laddr.ip).is_loopback
+            if connection.type == socket.SOCK_STREAM and connection.status == psutil.CONN_LISTEN:
+                served.add(connection.laddr.port)
+                beyond_tcp += [] if loopback else [f"{module} {connection.laddr}"]
+            elif connection.type == socket.SOCK_DGRAM and not loopback:
+                assert connection.laddr.port != site.ca_port
+                beyond_udp[module] = beyond_udp.get(module, 0) + 1
+    assert beyond_tcp == []
+    assert served == {site.web_port, site.tiled_port, site.ca_port}
+    assert {module: count for module, count in beyond_udp.items() if count > ANY_ADDRESS_UDP.get(module, 0)} == {}
+
+
+def test_the_sockets_of_the_wire_are_for_their_owner_alone(site: Site) -> None:
+    sockets = [path for path in Path(site.runtime_dir).rglob("*") if path.is_socket()]
+    assert len(sockets) > 5
+    # a new file in a folder that only its owner may enter is private whatever its own mode
+    assert Path(site.runtime_dir).stat().st_mode & 0o077 == 0
+    assert Path(site.runtime_dir).parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_session_shows_positions_and_takes_a_sweep(site: Site, prompt: Callable[..., Prompt]) -> None:
+    session = prompt(terminal=False)
+    session.wait_for("RE.abort()")
+    session.type("where()")
+    shown = session.wait_for("laser_shutter")
+    assert "magnet_field_z_gauss" in shown
+    assert "cryostat_sample_k" in shown
+    session.type(f"RE(bps.mv(rig.magnet, {FIELD_GAUSS}))")
+    session.type("uids = RE(sweep()); print('UID', *uids)")
+    uid = session.wait_for("UID ").rpartition("UID ")[2].split()[0]
+    with FrameFile(frames_path(site.data_dir, uid)) as file:
+        (sweep,) = file.sweeps
+        assert sum(1 for _ in file.frames(sweep.sweep)) == sweep.frequency_mhz.size * sweep.passes
+    stop = list(read_documents(documents_path(site.data_dir, uid)))[-1]
+    assert (stop[0], stop[1]["exit_status"]) == ("stop", "success")
+    assert session.leave() == 0
+
+
+def test_a_plan_refuses_a_rig_without_a_magnet_before_anything_moves(
+    site: Site, prompt: Callable[..., Prompt], pv: Callable[[str], Any]
+) -> None:
+    session = prompt(terminal=False)
+    session.wait_for("RE.abort()")
+    before = {name: pv(name) for name in ("CRYO:TEMPERATURE_K", "MAG:FIELD_Z_GAUSS", "MW:ENABLE", "LASER:SHUTTER")}
+    runs = len(list((Path(site.data_dir) / "documents").glob("*.jsonl")))
+    session.type("from dataclasses import replace")
+    session.type("RE(zfc_field_warming(replace(rig, magnet=None), None))")
+    said = session.wait_for("has no magnet, which this plan needs; add [devices.magnet] to its rig file")
+    assert "Traceback" not in said
+    assert {name: pv(name) for name in before} == before
+    assert len(list((Path(site.data_dir) / "documents").glob("*.jsonl"))) == runs
+    assert session.leave() == 0
+
+
+def wait_for_a_sweep_in_the_field(site: Site, pv: Callable[[str], Any]) -> None:
+    """Wait until the history's first sweep runs: field on, light on, frames on their way."""
+    settings = StreamSettings(site.runtime_dir, site.data_dir)
+    deadline = time.monotonic() + 60
+    with StateSubscriber(settings, ("camera",)) as state:
+        while time.monotonic() < deadline:
+            for update in state.poll(0.2):
+                sent = update.header.get("frames_sent", 0)
+                running = 0 < sent < update.header.get("frames_total", 0)
+                if update.channel == "camera" and running and pv("MAG:FIELD_Z_GAUSS") == FIELD_GAUSS:
+                    assert pv("MW:ENABLE_RBV") == 1
+                    return
+    raise AssertionError("no sweep in the field")
+
+
+def test_an_abort_at_the_prompt_makes_safe_and_holds_the_field(
+    site: Site, prompt: Callable[..., Prompt], pv: Callable[[str], Any]
+) -> None:
+    session = prompt(terminal=True)
+    session.wait_for("RE.abort()")
+    session.type("RE(history())")
+    wait_for_a_sweep_in_the_field(site, pv)
+    said = len(session.read())
+    session.process.send_signal(signal.SIGINT)
+    session.wait_for("A 'deferred pause' has been requested", after=said)
+    session.wait_for("RE.resume()", after=said)  # at the next checkpoint
+    session.type("RE.abort()")
+    session.wait_for("Field: [h]old (default) or [r]amp to zero?", after=said)
+    assert {name: pv(name) for name in SAFE} == SAFE
+    session.type("")
+    session.type("print('state', RE.state)")
+    session.wait_for("state idle", after=said)
+    assert pv("MAG:FIELD_Z_GAUSS") == FIELD_GAUSS
+    assert abs(pv("MAG:FIELD_Z_GAUSS_RBV") - FIELD_GAUSS) < 1
+    assert session.leave() == 0
+
+
+def test_a_second_session_is_refused_while_one_is_open(module_user: User, prompt: Callable[..., Prompt]) -> None:
+    session = prompt(terminal=False)
+    session.wait_for("RE.abort()")
+    line = one_line(module_user.run("session"), "driven by nvdac session (process", "leave that first")
+    assert str(session.process.pid) in line
+    session.process.send_signal(signal.SIGTERM)
+    assert session.ended() == 128 + signal.SIGTERM
+
+
+def test_down_lets_a_running_plan_end_safely_and_then_ends_everything(
+    module_user: User, site: Site, prompt: Callable[..., Prompt], pv: Callable[[str], Any]
+) -> None:
+    session = prompt(terminal=False)
+    session.wait_for("RE.abort()")
+    session.type("RE(history())")
+    wait_for_a_sweep_in_the_field(site, pv)
+    down = module_user.run("down", timeout_s=90)
+    assert down.returncode == 0, down.stderr
+    assert f"twin-s1: ended; data stay in {site.data_dir}" in down.stdout
+    assert session.ended(10) == 128 + signal.SIGTERM
+    assert "aborted unattended: microwave and laser are off, field and temperature hold" in session.said
+    assert "Traceback" not in session.said, session.said
+    newest = max((Path(site.data_dir) / "documents").glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    stop = list(read_documents(newest))[-1]
+    assert (stop[0], stop[1]["exit_status"]) == ("stop", "abort")
+    module_user.assert_nothing_left()
+    assert (Path(site.data_dir) / "logs" / "camera.log").exists()
