@@ -50,7 +50,7 @@ def make_workspace(lines: int, level: int, doublets: int, points: int, bins: int
     p = level + 3 * lines
     sums = p * (p + 1) // 2 + p + 1
     work_rows = (points, bins, templates, p, p, sums, sums, 3, CHUNK * (p + 1))
-    rows = (p + lines * (lines + 1) // 2, 2 * lines, 5, result_rows(lines, doublets), 3)
+    rows = (p + lines * (lines + 1) // 2, 2 * lines, 5, result_rows(lines, doublets), 4)
     return tuple(np.zeros((count, WIDTH), np.float32) for count in (*work_rows, *rows))
 
 
@@ -196,22 +196,27 @@ def close_lanes(
 ) -> bool:
     """Write the results of the lanes that are clean and close them; return whether any stays open.
 
-    `lanes` is (open (16,), least chi2 so far (16,), correlation with the strongest template of the guessed width
-    (1, 16): where that is a peak dips alone will not do; whether only dips count; whether the residual was looked at).
+    `lanes` is (open (16,), least chi2 so far (16,), whether there is a result already (16,), correlation with the
+    strongest template of the guessed width (1, 16): where that is a peak dips alone will not do; whether only dips
+    count; whether the residual was looked at). Peaks must lower chi2 clearly.
     """
-    still_open, least_chi2, peaks, dips_only, checked = lanes
+    still_open, least_chi2, candidate, peaks, dips_only, checked = lanes
     left = False
     everything = start + WIDTH <= last
     for j in range(WIDTH):
-        clean = flags[0, j] > 0.0 and not (dips_only and (peaks[0, j] > 0.0 or flags[1, j] == 0.0))
+        clean = flags[0, j] > 0.0
         if checked and flags[2, j] > 0.0:
             clean = clean and choice[1, j] <= flags[2, j]
-        # a start that may take peaks must do better than the one that took dips only
-        if still_open[j] > 0.0 and clean and chi2[j] < least_chi2[j]:
+        dips = flags[1, j] > 0.0
+        better = chi2[j] < (least_chi2[j] if dips else least_chi2[j] - flags[3, j])
+        taken = still_open[j] > 0.0 and clean and better and (dips or not dips_only)
+        if taken and dips_only and peaks[0, j] > 0.0:
+            # a result, but the start that may take peaks has its say
+            candidate[j] = np.float32(1.0)
+        elif taken or (candidate[j] > 0.0 and not better):
             still_open[j] = np.float32(0.0)
-            flags[0, j] = np.float32(2.0)
-        else:
-            everything = False
+        flags[0, j] = np.float32(2.0) if taken else np.float32(0.0)
+        everything = everything and taken
         left = left or still_open[j] > 0.0
         least_chi2[j] = min(least_chi2[j], chi2[j])
     if everything:
@@ -288,6 +293,7 @@ def fit_blocks(
     still_open = np.empty(WIDTH, np.float32)
     least_chi2 = np.empty(WIDTH, np.float32)
     peaks = np.zeros((1, WIDTH), np.float32)
+    candidate = np.zeros(WIDTH, np.float32)
     count = 0
     for start in range(first, last, WIDTH):
         b = (start - first) // WIDTH
@@ -296,6 +302,7 @@ def fit_blocks(
         for j in range(WIDTH):
             still_open[j] = facts[1, j]
             least_chi2[j] = np.float32(np.inf)
+            candidate[j] = np.float32(0.0)
         for attempt in range(0 if warm.shape[1] == lines else 1, 3):
             for a in range(level):
                 for j in range(WIDTH):
@@ -330,7 +337,7 @@ def fit_blocks(
                 correlate_block(bank[0], corr.shape[0], coarse.shape[0], rest, corr)
                 mask_lines(theta, variance, lines, level, taken)
                 strongest(corr, bank[1], bank[2], taken, anything, choice, lines_tag)
-            lanes = (still_open, least_chi2, peaks, attempt == 1, check)
+            lanes = (still_open, least_chi2, candidate, peaks, attempt == 1, check)
             if not close_lanes(flags, choice, results, chi2, lanes, start, last, planes):
                 break
         for j in range(min(WIDTH, last - start)):

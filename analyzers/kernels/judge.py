@@ -21,6 +21,10 @@ NEAR = 1.2
 """Lines closer than this many mean widths must prove that they are two."""
 MERGED = 0.5
 """Lines closer than this are never two: the shape of a real line, never exactly the model, would pass for a pair."""
+PEAK_FACTOR = 1.4
+"""How much stronger a peak must be than a dip: two of them beside a pair of dips fit noise as well as the dips do."""
+PEAK_PENALTY = 16.0
+"""What a peak costs, in chi2, when starts compete."""
 PROOF = 0.64
 """The proof: chi2 worse with one line less by this share of the squared significance."""
 
@@ -90,7 +94,8 @@ def judge_line(theta: Array, sigma: Array, strength: Array, lines: int, level: i
     neighbour, distance = nearest(theta, lines, level, k)
     near = distance < NEAR
     weak = OVERLAP if near else LOW_SNR
-    if not strength[k] >= needed_strength(width, threshold, guess):
+    peak = PEAK_FACTOR if amplitude > 0.0 else 1.0
+    if not strength[k] >= peak * needed_strength(width, threshold, guess):
         return weak
     if centre <= window[0] + 0.25 * width or centre >= window[1] - 0.25 * width:
         return OUT_OF_WINDOW

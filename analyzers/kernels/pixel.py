@@ -6,7 +6,7 @@ import numpy as np
 
 from analyzers.kernels.codes import OK, Array, Pack
 from analyzers.kernels.compiled import kernel
-from analyzers.kernels.judge import NEAR, judge_line, nearest, order_by_centre
+from analyzers.kernels.judge import NEAR, PEAK_PENALTY, judge_line, nearest, order_by_centre
 from analyzers.kernels.levmar import cholesky, copy, covariance, fill, minimise, normal_equations
 from analyzers.kernels.matched import correlate
 from analyzers.kernels.shapes import line
@@ -124,12 +124,14 @@ def sigmas(
 
 
 @kernel
-def width_penalty(theta: Array, lines: int, level: int, guess: float) -> float:
-    """Return what widths cost when starts compete: 4 per squared octave from the guess, at most 16 a line."""
+def penalty(theta: Array, lines: int, level: int, guess: float) -> float:
+    """Return what lines cost when starts compete: 4 per squared octave of width (at most 16), and what peaks do."""
     total = 0.0
     for k in range(lines):
         octaves = np.log2(theta[level + 3 * k + 2] / guess)
         total += min(4.0 * octaves * octaves, 16.0)
+        if theta[level + 3 * k] > 0.0:
+            total += PEAK_PENALTY
     return total
 
 
@@ -163,7 +165,7 @@ def rank(spectrum: Array, theta: Array, lines: int, model: Pack, limits: Pack, s
     level = model[3]
     reduced = sigmas(spectrum, theta, lines, model, work, sigma, cov, strength)
     bad, _, _ = judge_all(theta, sigma, strength, lines, level, limits, codes)
-    score = chi2 + max(1.0, reduced) * width_penalty(theta, lines, level, limits[4])
+    score = chi2 + max(1.0, reduced) * penalty(theta, lines, level, limits[4])
     if bad > 0:
         return score + INVALID
     for k in range(lines):

@@ -7,7 +7,7 @@ from typing import Any
 from numba.core import types
 
 from analyzers.kernels.compiled import program
-from analyzers.kernels.judge import NEAR
+from analyzers.kernels.judge import NEAR, PEAK_FACTOR, PEAK_PENALTY
 from analyzers.kernels.lanes import Code, Lanes, generate
 
 RULES = 13
@@ -51,9 +51,10 @@ def _at_rank(code: Code, ranks: list[Lanes], values: list[Lanes], wanted: Lanes)
 def _judge(code: Code, line: list[Lanes], strength: Lanes, rules: list[Lanes]) -> Lanes:
     """Return where a line (amplitude, centre, width, variances of centre and width) is valid, as `judge.judge_line`."""
     half, narrow, wide, threshold, guess = rules[:5]
-    _, centre, width, centre_variance, width_variance = line
+    amplitude, centre, width, centre_variance, width_variance = line
     ratio = code.greatest(width / guess, guess / width)
     needed = threshold * (code.least(code.greatest(ratio * 0.5, 1.0), 3.0) * 0.5 + 0.5)
+    needed = needed * code.select(amplitude > 0.0, PEAK_FACTOR, 1.0)
     reach = half - width * 0.25
     square = width * width
     return _all(
@@ -93,8 +94,8 @@ def verdict(
         (6 lines + doublets + 3, 16): centre, its sigma, fwhm, its sigma, contrast, its sigma of each line; correlation
         of each doublet's centres; baseline, slope, chi2.
     flags
-        (3, 16): 1 where every line is valid; 1 where all are dips; largest corr^2 score that may hide in the residual
-        (0: none can).
+        (4, 16): 1 where every line is valid; 1 where all are dips; largest corr^2 score that may hide in the residual
+        (0: none can); by how much chi2 must be lower with peaks.
     """
     lines, level, doublets = len(lines_tag), len(level_tag), len(pairs_tag) - 1
     p = level + 3 * lines
@@ -163,6 +164,7 @@ def verdict(
         code.store(flags, 0, code.select(_all(valid), 1.0, 0.0))
         code.store(flags, 1, code.select(_all(dips), 1.0, 0.0))
         code.store(flags, 2, code.select(room, allowed * unit, 0.0))
+        code.store(flags, 3, scale * unit * (PEAK_PENALTY * lines))
 
     arrays = (sums, theta, variance, state, facts, rules, guesses, pairs, results, flags)
     return types.void(*arrays, lines_tag, level_tag, pairs_tag), generate(body, 10)
