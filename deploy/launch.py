@@ -106,7 +106,7 @@ def _web(site: Site, stream: StreamSettings) -> Program:
     from dashboard.settings import DashboardProcess, DashboardSettings
 
     settings = DashboardProcess(stream, DashboardSettings(port=site.web_port))
-    return python_program("web", "dashboard.server", _write(site, "web", settings), priority=1)
+    return python_program("web", "dashboard.server", _write(site, "web", settings), priority=1, alone=True)
 
 
 def _twin(site: Site, rig: RigFile, stream: StreamSettings) -> Program:

@@ -29,6 +29,8 @@ ALIVE = ("RUNNING", "STARTING")
 """States of a process that is there; supervisord calls it STARTING for its first second, ready or not."""
 ANSWER_S = 10.0
 """Longest time that the process manager may take for an answer, s."""
+ALONE_S = 60.0
+"""Longest time that others wait for a program that starts alone, s."""
 LEAVE_S = 5.0
 """Time that processes without a manager have between SIGTERM and SIGKILL, s."""
 
@@ -43,6 +45,8 @@ class Program:
     """Command line; `{python}` stands for the interpreter."""
     priority: int = 100
     """Lower starts first."""
+    alone: bool = False
+    """Starts before all others and has the machine to itself until it serves."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,22 @@ class ProcessState:
     description: str
 
 
-def python_program(name: str, module: str, settings_path: Path, priority: int = 100) -> Program:
+def python_program(
+    name: str, module: str, settings_path: Path, priority: int = 100, *, alone: bool = False
+) -> Program:
     """Return the program that runs `python -m module settings`."""
-    return Program(name, (sys.executable, "-m", module, str(settings_path)), priority)
+    return Program(name, (sys.executable, "-m", module, str(settings_path)), priority, alone)
 
 
 def start(site: Site, programs: Sequence[Program]) -> None:
     """Start supervisord with `programs` and leave it running in the background.
 
+    Returns as soon as the programs that start alone serve; the others are on their way then.
+
     Raises
     ------
     DeployError
-        Where supervisord does not start.
+        Where supervisord or a program that starts alone does not start.
     """
     configuration = Path(site.runtime_dir) / "supervisord.conf"
     configuration.write_text(supervisor_configuration(site, programs))
@@ -85,6 +93,14 @@ def start(site: Site, programs: Sequence[Program]) -> None:
     if result.returncode != 0:
         lines = (result.stderr.strip() or result.stdout.strip()).splitlines() or ["no reason given"]
         raise DeployError(f"the process manager did not start: {lines[-1]}")
+    alone = [program.name for program in programs if program.alone]
+    if alone:
+        wait_ready(site, alone, ALONE_S)
+        try:
+            with _manager(site) as supervisor:
+                supervisor.startAllProcesses(False)
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            raise DeployError(f"the process manager does not start the other processes: {error}") from error
 
 
 def supervisor_configuration(site: Site, programs: Sequence[Program]) -> str:
@@ -108,12 +124,14 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl = unix://{site.supervisor_socket}
 """
+    waiting = any(program.alone for program in programs)
     for program in programs:
         command = " ".join(f'"{part}"' for part in program.command).replace("%", "%%")
         text += f"""
 [program:{program.name}]
 command = {command}
 priority = {program.priority}
+autostart = {"false" if waiting and not program.alone else "true"}
 autorestart = true
 startsecs = 1
 startretries = 5

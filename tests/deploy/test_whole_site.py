@@ -23,10 +23,10 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.environment import epics_environment
 from deploy.processes import processes_of
 from deploy.rig_file import RIGS, load_rig
 from deploy.site import Site, find_site
+from devices.channel_access import loopback_variables
 from stream.archive_hdf5 import FrameFile
 from stream.document_log import read_documents
 from stream.paths import documents_path, frames_path
@@ -128,7 +128,7 @@ def pv(site: Site) -> Iterator[Callable[[str], Any]]:
     """Read a PV of the twin over Channel Access, from a process of its own."""
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("pv_reader.py"))],
-        env={**os.environ, **epics_environment(site.ca_port)},
+        env={**os.environ, **loopback_variables(site.ca_port)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
