@@ -60,9 +60,7 @@ class ProcessState:
     description: str
 
 
-def python_program(
-    name: str, module: str, settings_path: Path, priority: int = 100, *, alone: bool = False
-) -> Program:
+def python_program(name: str, module: str, settings_path: Path, priority: int = 100, *, alone: bool = False) -> Program:
     """Return the program that runs `python -m module settings`."""
     return Program(name, (sys.executable, "-m", module, str(settings_path)), priority, alone)
 

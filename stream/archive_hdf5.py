@@ -96,7 +96,8 @@ class FrameWriter:
         self._dtype = np.dtype(start.dtype).newbyteorder("<")
         self._shape = (start.height, start.width)
         self._rows = _Rows()
-        self._count = 0
+        self._count = self._flushed = 0
+        self._records_end = self._sweeps = 0
         text = run_start_to_json(start)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,12 +133,10 @@ class FrameWriter:
     def add_sweep(self, sweep: SweepStart) -> None:
         """Append a sweep's opening and flush it: a reader never meets a frame of a sweep it does not know."""
         record = np.frombuffer(sweep_to_record(sweep), dtype="u1")
-        end = self._records.shape[0] + record.size
-        self._records.resize((end,))
-        self._records[end - record.size :] = record
-        self._records.flush()
-        _append(self._offsets, np.array([end], dtype="<i8"))
-        self._offsets.flush()
+        end = self._records_end + record.size
+        _put(self._records, self._records_end, record)
+        _put(self._offsets, self._sweeps, np.array([end], dtype="<i8"))
+        self._records_end, self._sweeps = end, self._sweeps + 1
 
     def append(
         self,
@@ -149,7 +148,7 @@ class FrameWriter:
         crc: int,
         time_s: float,
     ) -> None:
-        """Append one frame; it is durable against a kill once flushed.
+        """Append one frame; it is durable against a kill once flushed. What failed may be tried again.
 
         Parameters
         ----------
@@ -165,23 +164,27 @@ class FrameWriter:
         """
         if frame.shape != self._shape or frame.dtype != self._dtype:
             raise ValueError(f"frame is {frame.shape} {frame.dtype}, declared {self._shape} {self._dtype}")
+        if len(self._rows) >= _AUTO_FLUSH:
+            # before and not after: a caller whose flush fails tries the whole call again
+            self.flush()
         self._frames.resize((self._count + 1, *self._shape))
         self._frames.id.write_direct_chunk((self._count, 0, 0), np.ascontiguousarray(frame))
         self._count += 1
         self._rows.add(
             sweep=sweep, pass_index=pass_index, index=index, frequency_mhz=frequency_mhz, crc32c=crc, time_s=time_s
         )
-        if len(self._rows) >= _AUTO_FLUSH:
-            self.flush()
 
     def flush(self) -> None:
-        """Make all frames appended so far visible to readers and safe against a kill of this process."""
+        """Make all frames appended so far visible to readers and safe against a kill of this process.
+
+        Rows have places of their own: a flush that failed half-way and is tried again repeats none.
+        """
         if not len(self._rows):
             return
         self._frames.flush()
         for name, dataset in self._columns.items():
-            _append(dataset, np.array(self._rows.values[name], dtype=COLUMNS[name]))
-            dataset.flush()
+            _put(dataset, self._flushed, np.array(self._rows.values[name], dtype=COLUMNS[name]))
+        self._flushed += len(self._rows)
         self._rows = _Rows()
 
     def close(self) -> None:
@@ -321,7 +324,8 @@ class FrameFile:
         self.close()
 
 
-def _append(dataset: Any, values: NDArray[Any]) -> None:
-    start = int(dataset.shape[0])
+def _put(dataset: Any, start: int, values: NDArray[Any]) -> None:
+    """Write values behind the first `start` ones, and flush."""
     dataset.resize((start + len(values),))
     dataset[start:] = values
+    dataset.flush()

@@ -115,9 +115,10 @@ class FrameRecorder(threading.Thread):
                 self._write(job)
             case _Close():
                 self._flush()
-                writer = self._writers.pop(job.run_uid, None)
+                writer = self._writers.get(job.run_uid)
                 if writer is not None:
                     writer.close()
+                    del self._writers[job.run_uid]
 
     def _write(self, job: _Frame) -> None:
         sweep, writer = self._sweeps.get(job.key), self._writers.get(job.key[0])

@@ -164,3 +164,39 @@ def test_refusals(tmp_path):
         pass
     with pytest.raises(FramesError, match="not a frames file"):
         FrameFile(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize("failing", range(1, 24, 2))
+def test_a_call_that_failed_half_way_is_tried_again_and_repeats_nothing(tmp_path, monkeypatch, failing):
+    flush, calls = h5py.Dataset.flush, []
+
+    def refuse_once(self):
+        calls.append(self.name)
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+        flush(self)
+
+    def insist(call) -> None:
+        try:
+            call()
+        except OSError:
+            call()
+
+    monkeypatch.setattr("stream.archive_hdf5._AUTO_FLUSH", 4)
+    with FrameWriter(tmp_path / "f.h5", START) as writer:
+        monkeypatch.setattr(h5py.Dataset, "flush", refuse_once)
+        for number in range(2):
+            insist(lambda number=number: writer.add_sweep(sweep(number)))
+            for p in range(2):
+                for i in range(3):
+                    image, key = frame(p, i), (number, p, i, float(sweep().frequency_mhz[i]))
+                    insist(lambda key=key, image=image: writer.append(*key, image, crc32c(image), 100.0))
+            insist(writer.flush)
+        assert len(calls) > failing
+        monkeypatch.undo()
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert {len(column) for column in file["entry/data"].values()} == {12}
+    with FrameFile(tmp_path / "f.h5") as file:
+        assert [same(a, b) for a, b in zip(file.sweeps, (sweep(0), sweep(1)), strict=True)] == [True, True]
+        for number in range(2):
+            assert [(p, i) for p, i, _ in file.frames(number)] == [(p, i) for p in range(2) for i in range(3)]
