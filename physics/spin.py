@@ -87,6 +87,61 @@ def transitions(
 
 
 @njit(cache=True, nogil=True)
+def transition_gradients(
+    d_mhz: float, pi_x_mhz: float, pi_y_mhz: float, bx_gauss: float, by_gauss: float, bz_gauss: float, out: Array
+) -> tuple[float, float]:
+    """Transition frequencies of one NV and their derivatives, from the cubic differentiated where it is solved.
+
+    Parameters
+    ----------
+    d_mhz, pi_x_mhz, pi_y_mhz, bx_gauss, by_gauss, bz_gauss
+        As for `transitions`.
+    out
+        (2, 6) receives the derivatives of the lower and the upper frequency with respect to D + Pi_Z, Pi_X, Pi_Y
+        (no unit) and to the field's x, y, z (MHz/G). Where the two coincide (no transverse shift, no field) their
+        splitting has no derivative and counts as one that does not move.
+
+    Returns
+    -------
+    Lower and upper transition frequency from the lowest level, MHz.
+    """
+    low, high = transitions(d_mhz, pi_x_mhz, pi_y_mhz, bx_gauss, by_gauss, bz_gauss)
+    bx, by, bz = GAMMA * bx_gauss, GAMMA * by_gauss, GAMMA * bz_gauss
+    perp2 = bx * bx + by * by
+    strength2 = perp2 + bz * bz + pi_x_mhz * pi_x_mhz + pi_y_mhz * pi_y_mhz
+    half = 0.5 * (high - low)
+    delta = (low + high - 2.0 * d_mhz) / 3.0
+    # F(delta) = delta^3 + 2 D delta^2 + (D^2 - strength2) delta - D perp2 - mixed = 0 holds for the lowest level
+    # at any field, so d delta = -dF / F'; half^2 = strength2 - D delta - 3/4 delta^2 gives the splitting.
+    slope = (3.0 * delta + 4.0 * d_mhz) * delta + d_mhz * d_mhz - strength2
+    per_half = 0.5 / half if half > 0.0 else 0.0
+    for k in range(6):
+        by_d, by_strength2, by_perp2, by_mixed, unit = 0.0, 0.0, 0.0, 0.0, 1.0
+        if k == 0:
+            by_d = 1.0
+        elif k == 1:
+            by_strength2, by_mixed = 2.0 * pi_x_mhz, bx * bx - by * by
+        elif k == 2:
+            by_strength2, by_mixed = 2.0 * pi_y_mhz, -2.0 * bx * by
+        elif k == 3:
+            by_strength2, by_perp2, unit = 2.0 * bx, 2.0 * bx, GAMMA
+            by_mixed = 2.0 * (bx * pi_x_mhz - by * pi_y_mhz)
+        elif k == 4:
+            by_strength2, by_perp2, unit = 2.0 * by, 2.0 * by, GAMMA
+            by_mixed = -2.0 * (by * pi_x_mhz + bx * pi_y_mhz)
+        else:
+            by_strength2, unit = 2.0 * bz, GAMMA
+        change = (2.0 * delta * (delta + d_mhz) - perp2) * by_d
+        change -= delta * by_strength2 + d_mhz * by_perp2 + by_mixed
+        by_delta = -change / slope
+        by_centre = by_d + 1.5 * by_delta
+        by_half = (by_strength2 - delta * by_d - (d_mhz + 1.5 * delta) * by_delta) * per_half
+        out[0, k] = unit * (by_centre - by_half)
+        out[1, k] = unit * (by_centre + by_half)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
 def _eigenvector(d: float, px: float, py: float, b: Array, level: float) -> NDArray[np.complex128]:
     """Return the unit eigenvector (+1, 0, -1) at energy `level`: the longest cross product of two rows of H - level."""
     flip = complex(b[0], -b[1]) / math.sqrt(2.0)

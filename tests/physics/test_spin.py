@@ -12,6 +12,7 @@ from physics.spin import (
     effective_splitting_mhz,
     field_magnitude_gauss,
     group_frequencies,
+    transition_gradients,
     transition_strengths,
     transitions,
 )
@@ -39,6 +40,45 @@ def test_transitions_agree_with_eigh_to_1e_9(gauss, e_mhz):
         field = gauss * rng.normal(size=3)
         levels = np.linalg.eigvalsh(hamiltonian(d, px, py, field))
         np.testing.assert_allclose(transitions(d, px, py, *field), levels[1:] - levels[0], rtol=1e-9)
+
+
+def numeric_gradients(point):
+    out = np.empty((2, 6))
+    for k in range(6):
+        step = np.zeros(6)
+        step[k] = 1e-3
+        above, below = (np.array(transitions(*(point + sign * step))) for sign in (1, -1))
+        out[:, k] = (above - below) / 2e-3
+    return out
+
+
+@pytest.mark.parametrize("gauss", [0.0, 1.0, 48.0, 97.0, 205.0, 1500.0])
+@pytest.mark.parametrize("e_mhz", [1.0, 23.0, 60.0])
+def test_gradients_agree_with_differences(gauss, e_mhz):
+    rng = np.random.default_rng(6)
+    found = np.empty((2, 6))
+    for _ in range(20):
+        point = np.concatenate([[rng.uniform(2800, 3300)], e_mhz * rng.normal(size=2), gauss * rng.normal(size=3)])
+        assert transition_gradients(*point, found) == transitions(*point)
+        np.testing.assert_allclose(found, numeric_gradients(point), atol=2e-6, rtol=1e-3)
+
+
+def test_gradients_are_the_expectation_values_of_the_states():
+    rng = np.random.default_rng(7)
+    found = np.empty((2, 6))
+    operators = [SZ @ SZ, SY @ SY - SX @ SX, SX @ SY + SY @ SX, GAMMA * SX, GAMMA * SY, GAMMA * SZ]
+    for _ in range(50):
+        d, px, py, field = rng.uniform(2800, 3300), *(20 * rng.normal(size=2)), 100 * rng.normal(size=3)
+        _, states = np.linalg.eigh(hamiltonian(d, px, py, field))
+        means = np.array([[(state.conj() @ o @ state).real for o in operators] for state in states.T])
+        transition_gradients(d, px, py, *field, found)
+        np.testing.assert_allclose(found, means[1:] - means[0], atol=1e-9)
+
+
+def test_without_splitting_the_gradient_is_that_of_the_centre():
+    found = np.empty((2, 6))
+    transition_gradients(2870.0, 0.0, 0.0, 0.0, 0.0, 0.0, found)
+    np.testing.assert_allclose(found, [[1, 0, 0, 0, 0, 0]] * 2, atol=1e-12)
 
 
 def test_near_degenerate_lines_keep_their_splitting():
