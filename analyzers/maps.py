@@ -38,6 +38,8 @@ class FieldRatioMap:
     """Standard error of `off_sample_ratio`: common to all pixels, not part of `sigma_s`."""
     off_sample_name: str
     """How the off-sample region was found, or `none`."""
+    sigma_s_systematic: Plane | None = None
+    """(y, x) the part of both sigmas that is no noise but the references' closure; None where it is not known yet."""
 
 
 def field_ratio(sweep: Doublet, reference: Doublet, regions: Regions) -> FieldRatioMap:

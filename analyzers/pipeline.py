@@ -227,6 +227,7 @@ class RunMaps:
             "temperature_k": maps.start.state.temperature_k,
             "field_gauss": maps.start.state.field_gauss,
             "reference_sweep": maps.reference_sweep,
+            "reference": "opening reference alone" if ratio else "none",
             "no_s_because": maps.ratio_reason,
             "off_sample_region": ratio.off_sample_name if ratio else "none",
             "off_sample_ratio": ratio.off_sample_ratio if ratio else 1.0,

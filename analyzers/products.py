@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.closure import Reference, closure_spread, combine, opening_only, ratio_to
+from analyzers.maps import FieldRatioMap
 from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps, SweepMaps
-from analyzers.tc import TcMaps, ladder, tc_of
+from analyzers.tc import TcMaps, ladder, tc_of_points
 from stream.messages import Json, SweepRole
 
 PRODUCT_UNITS: dict[str, str] = {
@@ -22,6 +24,9 @@ PRODUCT_UNITS: dict[str, str] = {
     "sweep": "1",
     "s": "1",
     "sigma_s": "1",
+    "sigma_s_reference": "1",
+    "sigma_s_systematic": "1",
+    "s_reference": "code",
     "closure": "1",
     "closure_sigma": "1",
     **{name: MAP_UNITS[name] for name in ("sigma_zz_gpa", "sigma_zz_sigma_gpa", "in_plane_gpa", "sigma_zz_status")},
@@ -37,8 +42,11 @@ PRODUCT_DESCRIPTIONS: dict[str, str] = {
     "tc_status": "why a pixel has no tc_k (y, x)",
     "temperature_k": "sample temperature of each map of s (n)",
     "sweep": "number of the sweep of each map of s (n)",
-    "s": "field ratio at each temperature (n, y, x)",
-    "sigma_s": "standard deviation of s, without what is common to all pixels (n, y, x)",
+    "s": "field ratio at each temperature; of a closing reference against the opening one alone (n, y, x)",
+    "sigma_s": "standard deviation of s, the references' closure included, without what all pixels share (n, y, x)",
+    "sigma_s_reference": "the part of sigma_s that comes from the references: a pixel's same error at all n (n, y, x)",
+    "sigma_s_systematic": "the part of it that is no noise: how much the references differ, relative to s (y, x)",
+    "s_reference": "what a pixel's s is divided by: 1 opening reference, 2 closing one, 3 both, 0 none (y, x)",
     "closure": "closing over opening reference: 1 where nothing drifted (y, x)",
     "closure_sigma": "standard deviation of closure (y, x)",
     "sigma_zz_gpa": "normal stress along [111] of the opening reference, compression positive (y, x)",
@@ -59,25 +67,69 @@ class Products:
     """Facts about the whole file."""
 
 
+@dataclass(frozen=True)
+class FinalLadder:
+    """The warming as it stands in the end: s of every sweep against both references."""
+
+    sweeps: list[SweepMaps]
+    """Warming and closing sweeps, in order."""
+    ratios: list[FieldRatioMap]
+    """Their s; that of a closing reference stays the closure: against the opening one alone."""
+    reference: Reference
+    """What the warming sweeps were divided by."""
+
+    @property
+    def points(self) -> list[tuple[float, FieldRatioMap]]:
+        """(temperature in K, s) of the sweeps that say something about Tc: no reference is compared with itself."""
+        return [
+            (maps.start.state.temperature_k, ratio)
+            for maps, ratio in zip(self.sweeps, self.ratios, strict=True)
+            if not self.reference.closed or maps.start.role != SweepRole.CLOSING_REFERENCE
+        ]
+
+    def why(self) -> str:
+        """Return one sentence on the reference."""
+        if self.reference.closed:
+            return "opening and closing reference, weighted; half of their spread is systematic"
+        return "opening reference alone: the run has no closing one, so drift is not known"
+
+
+def final_ladder(run: RunMaps) -> FinalLadder | None:
+    """Return the newest warming with its final s, or None where no sweep has one."""
+    sweeps = ladder(run)
+    if not sweeps:
+        return None
+    opening = run.finals[sweeps[-1].reference_sweep].fit.doublet(0)
+    closing = [maps for maps in sweeps if maps.start.role == SweepRole.CLOSING_REFERENCE]
+    reference = combine(opening, closing[-1].fit.doublet(0), run.regions) if closing else opening_only(opening)
+    ratios = [
+        maps.ratio
+        if maps.ratio is not None and maps.start.role == SweepRole.CLOSING_REFERENCE
+        else ratio_to(maps.fit.doublet(0), reference, run.regions)
+        for maps in sweeps
+    ]
+    return FinalLadder(sweeps, ratios, reference)
+
+
 def make_products(run: RunMaps) -> Products | None:
     """Return the products of a run from its final maps, or None where there is nothing beyond single maps."""
-    points = ladder(run)
+    warming = final_ladder(run)
     opening = _last(run, SweepRole.OPENING_REFERENCE)
-    if not points and opening is None:
+    if warming is None and opening is None:
         return None
     planes: dict[str, NDArray[np.generic]] = {}
     attributes: Json = {**run.run_attributes(), "sweeps": sorted(run.finals)}
-    if points:
-        planes |= _stack(points)
-        attributes["off_sample_region"] = points[0].ratio.off_sample_name if points[0].ratio else "none"
-    tc = tc_of(run)
-    if tc is not None:
-        planes |= _tc_planes(tc)
-        attributes |= {"tc_definition": tc.definition, "tc_pixels": tc.density.superconducting}
+    if warming is not None:
+        planes |= _stack(warming)
+        attributes |= _about_reference(warming)
+        tc = tc_of_points(warming.points, run.regions.judged)
+        if tc is not None:
+            planes |= _tc_planes(tc)
+            attributes |= {"tc_definition": tc.definition, "tc_pixels": tc.density.superconducting}
     closing = _last(run, SweepRole.CLOSING_REFERENCE)
     if closing is not None and closing.ratio is not None:
         planes |= {"closure": closing.ratio.s, "closure_sigma": closing.ratio.sigma_s}
-        attributes["closure_systematic"] = closure_systematic(closing, run.regions.judged)
+        attributes["closure_systematic"] = closure_spread(closing.ratio, run.regions.judged)
     if opening is not None and opening.stress is not None:
         stress = opening.planes()
         planes |= {name: stress[name] for name in PRODUCT_UNITS if name in stress and name not in planes}
@@ -85,27 +137,29 @@ def make_products(run: RunMaps) -> Products | None:
     return Products(planes, attributes)
 
 
-def closure_systematic(closing: SweepMaps, judged: NDArray[np.bool_]) -> float:
-    """Return how much closing and opening reference differ per pixel beyond their noise: a systematic of s, >= 0."""
-    if closing.ratio is None:
-        return 0.0
-    usable = judged & np.isfinite(closing.ratio.s)
-    if np.count_nonzero(usable) < 8:
-        return 0.0
-    deviation = closing.ratio.s[usable].astype(np.float64) - 1.0
-    spread = 1.4826 * float(np.median(np.abs(deviation - np.median(deviation))))
-    noise = float(np.median(closing.ratio.sigma_s[usable].astype(np.float64)))
-    return float(np.sqrt(max(0.0, spread * spread - noise * noise) + float(np.median(deviation)) ** 2))
-
-
-def _stack(points: list[SweepMaps]) -> dict[str, NDArray[np.generic]]:
-    """Stack s over temperature, in the order of the sweeps."""
-    ratios = [maps.ratio for maps in points if maps.ratio is not None]
+def _about_reference(warming: FinalLadder) -> Json:
+    """Return what s was divided by, in words and numbers; fallbacks are named."""
     return {
-        "temperature_k": np.array([maps.start.state.temperature_k for maps in points], dtype=np.float64),
-        "sweep": np.array([maps.start.sweep for maps in points], dtype=np.int32),
+        "reference": warming.why(),
+        "reference_sweep": warming.sweeps[-1].reference_sweep,
+        "reference_pixels": warming.reference.counts,
+        "off_sample_region": warming.ratios[0].off_sample_name,
+        "off_sample_ratio": [ratio.off_sample_ratio for ratio in warming.ratios],
+        "off_sample_ratio_sigma": [ratio.off_sample_sigma for ratio in warming.ratios],
+    }
+
+
+def _stack(warming: FinalLadder) -> dict[str, NDArray[np.generic]]:
+    """Stack s over temperature, in the order of the sweeps."""
+    ratios, reference = warming.ratios, warming.reference
+    return {
+        "temperature_k": np.array([maps.start.state.temperature_k for maps in warming.sweeps], dtype=np.float64),
+        "sweep": np.array([maps.start.sweep for maps in warming.sweeps], dtype=np.int32),
         "s": np.stack([ratio.s for ratio in ratios]),
         "sigma_s": np.stack([ratio.sigma_s for ratio in ratios]),
+        "sigma_s_reference": np.stack([ratio.sigma_s_reference for ratio in ratios]),
+        "sigma_s_systematic": reference.systematic,
+        "s_reference": reference.kind,
     }
 
 

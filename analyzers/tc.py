@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.maps import FieldRatioMap
 from analyzers.onset import OnsetSettings, TcDensity, estimate_onset, tc_density
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.status import StatusCode
@@ -49,14 +51,20 @@ def ladder(run: RunMaps, last_sweep: int | None = None) -> list[SweepMaps]:
 
 def tc_of(run: RunMaps, last_sweep: int | None = None) -> TcMaps | None:
     """Return Tc from the final warming maps up to a sweep; None where there is none yet, or all are too warm for it."""
-    points = ladder(run, last_sweep)
-    judged = run.regions.judged
+    points = [
+        (maps.start.state.temperature_k, maps.ratio) for maps in ladder(run, last_sweep) if maps.ratio is not None
+    ]
+    return tc_of_points(points, run.regions.judged)
+
+
+def tc_of_points(points: Sequence[tuple[float, FieldRatioMap]], judged: NDArray[np.bool_]) -> TcMaps | None:
+    """Return Tc from s at several temperatures (K); None where there is none, or all are too warm for it."""
     warmest_start_k = OnsetSettings().tc_flat_k
-    if not judged.any() or not any(maps.start.state.temperature_k <= warmest_start_k for maps in points):
+    if not judged.any() or not any(temperature <= warmest_start_k for temperature, _ in points):
         return None
-    ratios = [maps.ratio for maps in points if maps.ratio is not None]
+    ratios = [ratio for _, ratio in points]
     estimate = estimate_onset(
-        [maps.start.state.temperature_k for maps in points],
+        [temperature for temperature, _ in points],
         np.stack([ratio.s[judged] for ratio in ratios]),
         np.stack([ratio.sigma_s[judged] for ratio in ratios]),
         reference_sigma=_reference_sigma([ratio.sigma_s_reference[judged] for ratio in ratios]),

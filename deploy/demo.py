@@ -148,7 +148,6 @@ def _evaluate(site: Site, rig: RigFile, outcome: Outcome) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "twin": dataclasses.asdict(rig.twin) if rig.twin else {},
         "products": outcome.products,
-        "sweep": outcome.sweep_files[-1],
         "out": str(Path(site.data_dir) / f"evaluation-{outcome.run_uid}.json"),
     }
     _run_module("deploy.evaluate", settings, site)

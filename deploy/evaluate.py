@@ -46,8 +46,6 @@ class EvaluationProcess:
     """The twin of the run."""
     products: str
     """File of the run's products."""
-    sweep: str
-    """Maps file of one warming sweep: the noise of the reference that all of them share."""
     out: str
     """JSON file to write."""
 
@@ -81,12 +79,12 @@ class Onsets:
     """(y, x) True where the estimator stands by it."""
 
 
-def read_warming(products: dict[str, NDArray[np.generic]], sweep: dict[str, NDArray[np.generic]]) -> Warming:
-    """Return the warming of a run from its products and one sweep's maps."""
-    reference = sweep["sigma_s_reference"].astype(np.float64)
+def read_warming(products: dict[str, NDArray[np.generic]]) -> Warming:
+    """Return the warming of a run from its products."""
+    reference = products["sigma_s_reference"].astype(np.float64)
     sigma = products["sigma_s"].astype(np.float64)
     own = np.sqrt(np.maximum(sigma**2 - reference**2, 0.0))
-    return Warming(products["temperature_k"].astype(np.float64), products["s"].astype(np.float64), own, reference)
+    return Warming(products["temperature_k"].astype(np.float64), products["s"].astype(np.float64), own, reference[0])
 
 
 def onsets(temperature_k: Array, s: Array, sigma_s: Array | float, reference_sigma: Array | float = 0.0) -> Onsets:
@@ -139,8 +137,7 @@ def evaluate(settings: EvaluationProcess) -> dict[str, float | int]:
     """Compare a run's maps with the twin's truth."""
     truth = truth_of(settings.twin)
     products, _ = read_maps(settings.products)
-    sweep, _ = read_maps(settings.sweep)
-    warming = read_warming(products, sweep)
+    warming = read_warming(products)
     low, high = float(warming.temperature_k[0]), float(warming.temperature_k[-1])
     found = Onsets(products["tc_k"].astype(np.float64), np.asarray(products["tc_status"] == StatusCode.OK))
     true = true_onsets(truth, low, high)

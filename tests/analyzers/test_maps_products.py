@@ -119,6 +119,80 @@ def test_products(run):
     assert np.isfinite(products.planes["sigma_zz_gpa"][changed]).all()
 
 
+def _drifting(closing_shift, seed=0, drop=()):
+    """Return a warming whose E changes by `closing_shift` (y, x), relative, once between opening and closing."""
+    maps = RunMaps.of(synthetic.run_start())
+    for number, temperature in enumerate((150.0, 20.0, 60.0, 150.0)):
+        role = {0: SweepRole.OPENING_REFERENCE, 3: SweepRole.CLOSING_REFERENCE}.get(number, SweepRole.WARMING)
+        fit = _fit(temperature, seed + number)
+        if number:
+            fit.centre_mhz[0] -= 272.0 * closing_shift
+            fit.centre_mhz[3] += 272.0 * closing_shift
+        for pixel in drop:
+            if role in (SweepRole.OPENING_REFERENCE, SweepRole.CLOSING_REFERENCE)[: 1 + (pixel[0] < 14)]:
+                fit.doublet_status[0][pixel] = StatusCode.LOW_SNR
+        maps.add(_sweep(number, role, temperature), fit)
+    return maps
+
+
+def test_both_references_lower_the_noise_of_s():
+    pulls, gains = [], []
+    for seed in (10, 20, 30, 40):
+        run = _drifting(np.zeros((synthetic.HEIGHT, synthetic.WIDTH)), seed)
+        products = make_products(run)
+        assert products is not None
+        judged = run.regions.judged
+        error = (products.planes["s"][1] - synthetic.true_s(60.0))[judged]
+        one_sided = (run.finals[2].ratio.s - synthetic.true_s(60.0))[judged]
+        pulls.append(error / products.planes["sigma_s"][1][judged])
+        gains.append(np.std(error) / np.std(one_sided))
+        assert "opening and closing" in products.attributes["reference"]
+        assert products.attributes["reference_pixels"]["BOTH"] == judged.size
+        assert (products.planes["s_reference"] == 3).all()
+    assert np.mean(gains) == pytest.approx(np.sqrt(0.75), abs=0.05)
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.08)
+
+
+def test_drift_between_the_references_enters_sigma_s():
+    drift = 2e-3 * np.random.default_rng(5).standard_normal((synthetic.HEIGHT, synthetic.WIDTH))
+    run = _drifting(drift)
+    products = make_products(run)
+    assert products is not None
+    judged = run.regions.judged
+    assert products.attributes["closure_systematic"] == pytest.approx(2e-3, rel=0.25)
+    error = (products.planes["s"][1] - synthetic.true_s(60.0))[judged]
+    sigma = products.planes["sigma_s"][1][judged]
+    assert 0.62 < (np.abs(error) < sigma).mean() < 0.76
+    noise = run.finals[2].ratio.sigma_s[judged]
+    assert (np.abs(error) < noise).mean() < 0.3
+    systematic = products.planes["sigma_s_systematic"][judged]
+    np.testing.assert_allclose(systematic, products.attributes["closure_systematic"] / 2, rtol=1e-5)
+    assert (products.planes["sigma_s_reference"][1][judged] > systematic * 0.9).all()
+
+
+def test_a_pixel_with_one_reference_says_which():
+    run = _drifting(np.zeros((synthetic.HEIGHT, synthetic.WIDTH)), drop=((12, 18), (15, 18)))
+    products = make_products(run)
+    assert products is not None
+    assert products.planes["s_reference"][12, 18] == 0
+    assert run.finals[2].ratio.status[15, 18] == StatusCode.NO_REFERENCE
+    assert products.planes["s_reference"][15, 18] == 2
+    assert np.isfinite(products.planes["s"][1, 15, 18])
+    assert np.isnan(products.planes["s"][1, 12, 18])
+
+
+def test_without_a_closing_reference_the_fallback_is_named():
+    run = RunMaps.of(synthetic.run_start())
+    run.add(_sweep(0, SweepRole.OPENING_REFERENCE, 150.0), _fit(150.0, 0))
+    run.add(_sweep(1, SweepRole.WARMING, 20.0), _fit(20.0, 1))
+    products = make_products(run)
+    assert products is not None
+    assert "opening reference alone" in products.attributes["reference"]
+    assert "closure" not in products.planes
+    assert np.array_equal(products.planes["s"][0], run.finals[1].ratio.s, equal_nan=True)
+    assert not products.planes["sigma_s_systematic"].any()
+
+
 def test_a_warming_that_begins_in_the_normal_state_has_no_tc():
     run = RunMaps.of(synthetic.run_start())
     run.add(_sweep(0, SweepRole.OPENING_REFERENCE, 150.0), _fit(150.0, 0))
