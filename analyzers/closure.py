@@ -112,7 +112,7 @@ def closure_spread(closure: FieldRatioMap, judged: NDArray[np.bool_]) -> float:
     middle = float(np.median(deviation))
     scatter = (1.4826 * float(np.median(np.abs(deviation - middle)))) ** 2
     noise = float(np.median(closure.sigma_s[usable].astype(np.float64))) ** 2
-    # relative standard errors of n normal values: sqrt(2.7/n) of the squared median deviation, sqrt(pi/2n) of the median
+    # of n normal values: relative error sqrt(2.7/n) of the squared median deviation, variance pi/2n of the median
     excess = scatter - noise if scatter - noise > 2.0 * noise * np.sqrt(2.7 / count) else 0.0
     shift = middle**2 if middle**2 > 4.0 * (scatter * np.pi / 2 / count + closure.off_sample_sigma**2) else 0.0
     return float(np.sqrt(excess + shift))
