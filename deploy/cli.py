@@ -10,7 +10,7 @@ import typer
 
 from deploy.errors import DeployError
 from deploy.output import emit_json
-from deploy.places import explain, require_file
+from deploy.places import explain, require_apart, require_file
 from deploy.signals import catch_termination
 
 app = typer.Typer(
@@ -29,7 +29,7 @@ RigOption = Annotated[str, typer.Option("--rig", help="Rig file: a path, or the 
 SiteOption = Annotated[
     str | None, typer.Option("--site", help="Name of the running site; the newest one if not given.")
 ]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; a new one below ./data if not given.")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; one below ./data if not given.")]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")
 ]
@@ -133,6 +133,7 @@ def ingest(
     from deploy.files import ingest_file, read_options
 
     require_file(json_file, "--json")
+    require_apart(file=file, frequency=frequency if Path(frequency).is_file() else None, json=json_file)
     options = read_options(
         signal,
         frequency,
@@ -208,6 +209,7 @@ def fit(
     from deploy.files import fit_to_file, read_options
 
     require_file(json_file, "--json")
+    require_apart(file=file_or_uid, frequency=frequency if Path(frequency).is_file() else None, out=out, json=json_file)
     options = read_options(
         signal,
         frequency,

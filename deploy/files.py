@@ -96,7 +96,7 @@ def fit_to_file(
     """
     from stream.maps_file import MapsFileError, write_parts
 
-    require_file(out, "--out")
+    _require_out(out)
     begin = time.perf_counter()
     run, notes = _fit(file_or_uid, options, lines, data, site_name)
     parts = _parts(run)
@@ -118,6 +118,15 @@ def fit_to_file(
         "seconds": round(time.perf_counter() - begin, 3),
         "notes": notes,
     }
+
+
+def _require_out(out: Path) -> None:
+    """Refuse an `--out` that cannot be written, or that would take the place of somebody's data."""
+    from stream.maps_file import is_maps_file
+
+    require_file(out, "--out")
+    if out.exists() and out.stat().st_size and not is_maps_file(out):
+        raise DeployError(f"--out {out}: it exists and holds no maps of nvdac; remove it, or name another file")
 
 
 def line_settings(lines: int, base: AnalysisSettings | None = None) -> AnalysisSettings:

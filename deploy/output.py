@@ -28,13 +28,11 @@ def emit_json(result: Any, json_file: Path | None) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file under another name and rename it; a device or pipe is written to as it is."""
-    if path.exists() and not path.is_file():
-        path.write_text(text)
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a text file under another name and rename it; a link stays, and what it points to is written."""
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         temporary.write_text(text)
-        temporary.replace(path)
+        temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

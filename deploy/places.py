@@ -44,24 +44,47 @@ def require_space(folder: Path, needed_mib: float, what: str) -> None:
 
 
 def require_file(path: Path | None, option: str) -> None:
-    """Refuse a file that cannot be written; `-` and devices are always good.
+    """Refuse a file that cannot be written; `-` is always good.
+
+    What is written is a new file that takes the name of the old one: a device, a pipe or a socket of that name would
+    be gone afterwards, so they are refused.
 
     Raises
     ------
     DeployError
-        Where it is a folder, its folder is absent or not writable.
+        Where it is a folder or anything else that is no file, its folder is absent or not writable.
     """
-    if path is None or str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+    if path is None or str(path) == "-":
         return
-    folder = path.parent
+    folder = (path.resolve() if path.is_symlink() else path).parent
     if path.is_dir():
         reason = "it is a folder"
+    elif path.exists() and not path.is_file():
+        raise DeployError(f"{option} {path}: it is no ordinary file and would be replaced by one; name a file")
     elif not folder.is_dir():
         reason = f"there is no folder {folder}"
     else:
         reason = _refusal(folder)
     if reason:
         raise DeployError(f"{option} {path}: {reason}; name a file in a folder that you may write to")
+
+
+def require_apart(**places: Path | str | None) -> None:
+    """Refuse to write one file over another that the same command reads or writes; names are those of the options.
+
+    Raises
+    ------
+    DeployError
+        Where two of them are the same file.
+    """
+    seen: dict[Path, str] = {}
+    for name, place in places.items():
+        if place is None or str(place) == "-":
+            continue
+        target = Path(place).resolve()
+        if target in seen:
+            raise DeployError(f"--{name} {place}: that is {seen[target]} too; name another file")
+        seen[target] = f"--{name}" if name in ("out", "json") else f"the {name}"
 
 
 def require_folder(folder: Path, option: str) -> None:

@@ -99,12 +99,14 @@ def write_maps(
 def write_parts(path: str | Path, parts: Mapping[str, MapsPart]) -> None:
     """Write the maps of several sweeps to one file, each part a group of its own; an existing file is replaced.
 
+    A link stays: what it points to is written.
+
     Raises
     ------
     MapsFileError
         Where the file cannot be written; nothing is left of it then.
     """
-    _write_file(Path(path), parts)
+    _write_file(Path(path).resolve(), parts)
 
 
 def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]], Json]:
@@ -128,6 +130,15 @@ def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]]
         raise MapsFileError(f"{path} has no part {part!r}") from error
     except OSError as error:
         raise MapsFileError(f"cannot read maps from {path}: {reason(error)}") from error
+
+
+def is_maps_file(path: str | Path) -> bool:
+    """Return whether a file is one of ours, and so may be replaced by a newer one."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("nvdac_format") == FORMAT
+    except OSError:
+        return False
 
 
 def compare_planes(left: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> str:
