@@ -15,6 +15,7 @@ from analyzers.fitmap import DESCRIPTIONS, UNITS, FitMap
 from analyzers.maps import FieldRatioMap, field_ratio
 from analyzers.regions import Regions, regions_of
 from analyzers.settings import AnalysisSettings
+from analyzers.significance import FALSE_DISCOVERY_RATE, Change, changed_elements, probability_below
 from analyzers.status import names as status_names
 from analyzers.stress import StressMap, StressSettings, sigma_zz_from_111_shift, stress_map
 from analyzers.sweep_files import sweep_to_json
@@ -24,12 +25,17 @@ from stream.messages import Json, RunStart, SweepRole, SweepStart
 FIELD_TOLERANCE = 0.02
 """Relative difference of the applied fields up to which a sweep is compared with a reference."""
 
+RESOLUTION_UM = 0.7
+"""Edge of a resolution element: the optics' spot at the diamond, um."""
+
 MAP_UNITS: dict[str, str] = {
     **UNITS,
     "s": "1",
     "sigma_s": "1",
     "sigma_s_reference": "1",
     "s_status": "code",
+    "s_changed": "1",
+    "s_below_0_97_probability": "1",
     "sigma_zz_gpa": "GPa",
     "sigma_zz_sigma_gpa": "GPa",
     "in_plane_gpa": "GPa",
@@ -45,6 +51,9 @@ MAP_DESCRIPTIONS: dict[str, str] = {
     "sigma_s": "standard deviation of s from both fits, without what is common to all pixels (y, x)",
     "sigma_s_reference": "the part of sigma_s that comes from the reference: the same error in every sweep (y, x)",
     "s_status": "why a pixel has no s (y, x)",
+    "s_changed": "-1 where s < 1, 1 where s > 1, at a false-discovery rate of 1 % over the sample's elements, "
+    "clusters of three and more; 0 elsewhere (y, x)",
+    "s_below_0_97_probability": "probability that s < 0.97, for comparison with the seed paper's figure (y, x)",
     "sigma_zz_gpa": "normal stress along [111], compression positive; two doublets, field corrected (y, x)",
     "sigma_zz_sigma_gpa": "standard deviation of sigma_zz_gpa, without the common systematics (y, x)",
     "in_plane_gpa": "mean in-plane stress (y, x)",
@@ -74,6 +83,8 @@ class SweepMaps:
     """sigma_ZZ; None where it cannot be had, `stress_reason` says why."""
     stress_reason: str
     """Why there is no sigma_ZZ; empty where there is."""
+    change: Change | None = None
+    """Where s differs from 1; None without s."""
     carried_gpa: NDArray[np.float32] | None = None
     """(y, x) the reference's sigma_ZZ moved by the [111] centre since; None without a reference that has one."""
 
@@ -83,6 +94,9 @@ class SweepMaps:
         if self.ratio is not None:
             planes |= {"s": self.ratio.s, "sigma_s": self.ratio.sigma_s, "s_status": self.ratio.status}
             planes["sigma_s_reference"] = self.ratio.sigma_s_reference
+            planes["s_below_0_97_probability"] = probability_below(self.ratio.s, self.ratio.sigma_s)
+        if self.change is not None:
+            planes["s_changed"] = self.change.sign
         if self.stress is not None:
             planes |= _stress_planes(self.stress)
         if self.carried_gpa is not None:
@@ -178,7 +192,14 @@ class RunMaps:
         stress, no_stress = self._stress(sweep, fit)
         number = reference.start.sweep if reference is not None and not reason else -1
         carried = self._carried(sweep, fit, reference) if reference is not None and not reason else None
-        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, carried)
+        change = self._change(ratio) if ratio is not None else None
+        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, change, carried)
+
+    def _change(self, ratio: FieldRatioMap) -> Change:
+        """Return where s differs from 1, judged over resolution elements of the sample."""
+        edge_px = max(1, round(RESOLUTION_UM / self.start.pixel_size_um))
+        masks = self.regions.judged, self.regions.off_sample
+        return changed_elements(ratio.s, ratio.sigma_s, *masks, edge_px, ratio.off_sample_sigma)
 
     def _stress(self, sweep: SweepStart, fit: FitMap) -> tuple[StressMap | None, str]:
         """Return sigma_ZZ, or why there is none."""
@@ -232,6 +253,7 @@ class RunMaps:
             "off_sample_region": ratio.off_sample_name if ratio else "none",
             "off_sample_ratio": ratio.off_sample_ratio if ratio else 1.0,
             "off_sample_ratio_sigma": ratio.off_sample_sigma if ratio else 0.0,
+            "s_changed": _about_change(maps.change),
             "no_sigma_zz_because": maps.stress_reason,
             "sigma_zz_systematics_gpa": dict(stress.systematics_gpa) if stress else {},
         }
@@ -252,6 +274,17 @@ class RunMaps:
             "constants": constant_set(self.settings),
             "status_codes": status_names(),
         }
+
+
+def _about_change(change: Change | None) -> Json:
+    if change is None:
+        return {}
+    return {
+        "fraction": change.fraction,
+        "elements": change.elements,
+        "false_discovery_rate": FALSE_DISCOVERY_RATE,
+        "sigma_scale": change.sigma_scale,
+    }
 
 
 def _stress_planes(stress: StressMap) -> dict[str, NDArray[np.generic]]:

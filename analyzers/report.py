@@ -8,16 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.pipeline import RunMaps, SweepMaps
-from analyzers.significance import changed_elements
 from analyzers.status import StatusCode
 from analyzers.tc import TcMaps
 from stream.messages import AnalysisReport, SweepRole
 
 SMALLEST_COVERAGE = 0.2
 """Share of the sample that must be resolved for a report to be valid."""
-
-RESOLUTION_UM = 0.7
-"""Edge of a resolution element: the optics' spot at the diamond, um."""
 
 
 def make_report(
@@ -42,7 +38,7 @@ def make_report(
         reason=reason,
         temperature_k=maps.start.state.temperature_k,
         field_gauss=maps.start.state.field_gauss,
-        fraction_changed=_fraction_changed(run, maps),
+        fraction_changed=maps.change.fraction if maps.change is not None else 0.0,
         s_median=_percentile(s, 50, 1.0),
         s_low=_percentile(s, 1, 1.0),
         s_high=_percentile(s, 99, 1.0),
@@ -85,14 +81,6 @@ def _s_values(maps: SweepMaps, judged: NDArray[np.bool_]) -> tuple[NDArray[np.fl
         return np.zeros(0), np.zeros(0)
     usable = judged & (maps.ratio.status == StatusCode.OK)
     return maps.ratio.s[usable], maps.ratio.sigma_s[usable]
-
-
-def _fraction_changed(run: RunMaps, maps: SweepMaps) -> float:
-    if maps.ratio is None:
-        return 0.0
-    edge_px = max(1, round(RESOLUTION_UM / run.start.pixel_size_um))
-    regions = run.regions
-    return changed_elements(maps.ratio.s, maps.ratio.sigma_s, regions.judged, regions.off_sample, edge_px).fraction
 
 
 def _sigma_zz_mean(maps: SweepMaps, judged: NDArray[np.bool_]) -> float:

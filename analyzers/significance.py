@@ -14,19 +14,27 @@ FALSE_DISCOVERY_RATE = 0.01
 MINIMUM_CLUSTER = 3
 """Fewest neighbouring elements of one sign that count: a physical change is wider than the optics' spot."""
 
+SUPPRESSED_BELOW = 0.97
+"""Limit of the figure in the seed paper (Mandyam et al. 2026, Fig. 2): for comparison with it only."""
+
 
 @dataclass(frozen=True)
 class Change:
     """Which resolution elements have s != 1."""
 
-    changed: NDArray[np.bool_]
-    """(y, x) True where s differs from 1, either sign; at full pixel resolution."""
+    sign: NDArray[np.int8]
+    """(y, x) -1 where s < 1, 1 where s > 1, 0 where it does not differ or is not judged; at full pixel resolution."""
     fraction: float
     """Changed elements over judged ones; 0 where none could be judged."""
     elements: int
     """Number of judged elements."""
     sigma_scale: float
     """Factor on sigma_s that the scatter of the off-sample elements asks for, >= 1."""
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """(y, x) True where s differs from 1, either sign."""
+        return self.sign != 0
 
 
 def changed_elements(
@@ -35,6 +43,7 @@ def changed_elements(
     judged: NDArray[np.bool_],
     off_sample: NDArray[np.bool_],
     element_px: int = 1,
+    common_sigma: float = 0.0,
 ) -> Change:
     """Find where s != 1 of either sign.
 
@@ -48,18 +57,30 @@ def changed_elements(
         Pixels where s = 1 by definition: their scatter calibrates `sigma_s`, never downwards.
     element_px : int
         Edge of a resolution element, pixels; its s is the weighted mean of its pixels.
+    common_sigma : float
+        Standard deviation of an error that all pixels share, such as that of the off-sample median.
     """
     value, sigma, member = _elements(s, sigma_s, judged, element_px)
     far, far_sigma, far_member = _elements(s, sigma_s, off_sample, element_px)
     scale = _scatter((far[far_member] - 1.0) / far_sigma[far_member])
-    deviation = np.where(member, (value - 1.0) / np.where(member, sigma * scale, 1.0), 0.0)
+    total = np.hypot(np.where(member, sigma * scale, 1.0), common_sigma)
+    deviation = np.where(member, (value - 1.0) / total, 0.0)
     significant = np.zeros(member.shape, dtype=np.bool_)
     significant[member] = benjamini_hochberg(special.erfc(np.abs(deviation[member]) / np.sqrt(2.0)))
-    kept = _clustered(significant & (deviation < 0)) | _clustered(significant & (deviation > 0))
+    low, high = _clustered(significant & (deviation < 0)), _clustered(significant & (deviation > 0))
+    kept = high.astype(np.int8) - low.astype(np.int8)
     elements = int(np.count_nonzero(member))
     fraction = np.count_nonzero(kept) / elements if elements else 0.0
-    full = np.repeat(np.repeat(kept, element_px, axis=0), element_px, axis=1)
-    return Change(_fit_shape(full, s.shape) & judged, float(fraction), elements, scale)
+    full = np.repeat(np.repeat(kept, element_px, axis=0), element_px, axis=1)[: s.shape[0], : s.shape[1]]
+    return Change(np.where(judged, full, 0).astype(np.int8), float(fraction), elements, scale)
+
+
+def probability_below(
+    s: NDArray[np.floating], sigma_s: NDArray[np.floating], limit: float = SUPPRESSED_BELOW
+) -> NDArray[np.float32]:
+    """Return the probability (y, x) that s lies below a limit, from its normal error alone; NaN where unresolved."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return special.ndtr((limit - s.astype(np.float64)) / sigma_s).astype(np.float32)
 
 
 def benjamini_hochberg(
@@ -97,10 +118,6 @@ def _block_sum(values: NDArray[np.float64], element_px: int) -> NDArray[np.float
         return values
     rows = np.add.reduceat(values, np.arange(0, values.shape[0], element_px), axis=0)
     return np.add.reduceat(rows, np.arange(0, values.shape[1], element_px), axis=1)
-
-
-def _fit_shape(values: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    return values[: shape[0], : shape[1]]
 
 
 def _scatter(deviations: NDArray[np.float64]) -> float:
