@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from analyzers.kernels.block import fit_blocks, load_blocks, make_workspace
 from analyzers.kernels.lanes import WIDTH
 from analyzers.kernels.programs import tag
-from analyzers.kernels.robust import fit_pixels, gather
+from analyzers.kernels.robust import fit_pixels
+from analyzers.kernels.spectra import gather
 from analyzers.plan import Plan
 from analyzers.tables import fast_tables, robust_bank
 
