@@ -84,6 +84,7 @@ class Dispatcher:
         rows = self._rows(sweep.key, ack.y0)
         peer.in_flight_bytes -= (ack.added - cursor.acked) * rows * self._row_bytes
         peer.frames_added += ack.added - cursor.acked
+        peer.rows_added += (ack.added - cursor.acked) * rows
         cursor.acked = ack.added
         self._consumed(sweep)
 

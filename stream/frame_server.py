@@ -30,6 +30,7 @@ from stream.roster import Peer, Roster
 from stream.run_book import RunBook, SweepPhase, SweepRecord
 from stream.settings import StreamSettings
 from stream.slots import SlotLedger, SweepKey
+from stream.slow_workers import SlowWatch
 from stream.sockets import Waker, bind, open_socket
 from stream.state import StatePublisher
 
@@ -85,7 +86,9 @@ class FrameServer:
         row_bytes = maker.width * np.dtype(maker.dtype).itemsize
         self._dispatch = Dispatcher(books, self._roster, row_bytes, settings.credit_bytes)
         greeting = (self.epoch, str(self._ring_path), self._ring.epoch)
-        self._reception = Reception(self._frames, greeting, books, self._roster, self._dispatch, self._state)
+        self._slow = SlowWatch(self._book, self._leases, self._roster, settings.slow_after_s)
+        door = (self._roster, self._dispatch, self._slow)
+        self._reception = Reception(self._frames, greeting, books, door, self._state)
         parts = (self._book, self._slots, self._recorder, self._pump, self._desk)
         self._runs = CameraRuns(settings, maker, info, self.epoch, parts, self._announce)
         self._view = CameraView(self._state, self._ring, books, self._roster, self._pump)
@@ -206,7 +209,8 @@ class FrameServer:
                 self._roster.send(builder, health)
         if self._is_due("view", VIEW_S):
             malformed = self._reception.malformed + self._desk.malformed
-            self._view.show({"reassignments": self._dispatch.reassignments, "malformed": malformed})
+            counts: Json = {"reassignments": self._dispatch.reassignments, "slow_moves": self._slow.moves}
+            self._view.show(counts | {"malformed": malformed})
 
     def _is_due(self, what: str, interval_s: float) -> bool:
         now = time.monotonic()

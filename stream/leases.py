@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from stream.slots import SweepKey
 
+PROBATION_SWEEPS = 8
+"""Sweeps after which a worker that was too slow gets one band more again."""
+
 
 def split_rows(height: int, bands: int) -> list[tuple[int, int]]:
     """Return (y0, y1) of `bands` equal blocks of camera rows; they differ by one row where it does not divide."""
@@ -62,10 +65,12 @@ class LeaseBook:
     """Living workers in the order of their hellos."""
     _sweeps: dict[SweepKey, list[Holding]] = field(default_factory=dict[SweepKey, list[Holding]])
     _next: int = 1
+    _handicaps: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
     def open_sweep(self, key: SweepKey) -> list[Grant]:
         """Deal the bands of a new sweep: as even as possible, to the owner of the sweep before where that is even."""
         before = next(reversed(self._sweeps.values()), [])
+        self._relent()
         habits = {band.y0: band.owner for band in before}
         self._sweeps[key] = [Holding(y0, y1) for y0, y1 in split_rows(self.height, self.bands)]
         return self._deal(key, habits)
@@ -78,6 +83,7 @@ class LeaseBook:
 
     def leave(self, worker: str) -> list[Grant]:
         """Dismiss a worker: its unfinished bands move to the living, or wait."""
+        self._handicaps.pop(worker, None)
         if worker in self.workers:
             self.workers.remove(worker)
         return self.deal_waiting()
@@ -89,6 +95,17 @@ class LeaseBook:
             return []
         previous, holding.owner, holding.done = holding.owner, "", False
         return [self._grant(key, holding, previous, {})]
+
+    def move(self, key: SweepKey, y0: int, worker: str) -> list[Grant]:
+        """Give an unfinished band to another living worker; the one before gets one band less of the next sweeps."""
+        holding = self.find(key, y0)
+        if holding is None or holding.done or worker not in self.workers or holding.owner == worker:
+            return []
+        previous, holding.owner = holding.owner, worker
+        holding.lease, self._next = self._next, self._next + 1
+        bands = min(self.bands, self._handicaps.get(previous, (0, 0))[0] + 1)
+        self._handicaps[previous] = (bands, PROBATION_SWEEPS)
+        return [Grant(key, holding.y0, holding.y1, holding.lease, worker, previous)]
 
     def finish(self, key: SweepKey, y0: int) -> bool:
         """Note that the final tile of a band is accepted; tells whether that completed the sweep."""
@@ -146,15 +163,26 @@ class LeaseBook:
         holding.lease, self._next = self._next, self._next + 1
         return Grant(key, holding.y0, holding.y1, holding.lease, holding.owner, previous)
 
+    def _relent(self) -> None:
+        """Forgive the slow one band each after some sweeps."""
+        for worker, (bands, sweeps) in list(self._handicaps.items()):
+            if sweeps > 1:
+                self._handicaps[worker] = (bands, sweeps - 1)
+            elif bands > 1:
+                self._handicaps[worker] = (bands - 1, PROBATION_SWEEPS)
+            else:
+                del self._handicaps[worker]
+
     def _choose(self, key: SweepKey, habit: str) -> str:
         """Return the living worker with the fewest bands of the sweep; the habitual one up to its share."""
         if not self.workers:
             return ""
-        load = dict.fromkeys(self.workers, 0)
+        handicaps = {worker: self._handicaps.get(worker, (0, 0))[0] for worker in self.workers}
+        load = dict(handicaps)
         for holding in self._sweeps[key]:
             if holding.owner in load:
                 load[holding.owner] += 1
-        share, over = divmod(len(self._sweeps[key]), len(self.workers))
+        share, over = divmod(len(self._sweeps[key]) + sum(handicaps.values()), len(self.workers))
         bigger = sum(count > share for count in load.values())
         if habit in load and (load[habit] < share or (load[habit] == share and bigger < over)):
             return habit

@@ -25,6 +25,7 @@ from stream.messages import Severity, SweepAbort
 from stream.roster import Peer, Roster
 from stream.run_book import RunBook, RunRecord, SweepRecord
 from stream.slots import SlotLedger, SweepKey
+from stream.slow_workers import SlowWatch
 from stream.sockets import receive, send
 from stream.state import StatePublisher
 
@@ -40,6 +41,8 @@ class Reception:
         ROUTER of the frame plane.
     greeting
         (epoch of this server, path of the ring, epoch of the ring), told in every welcome.
+    door
+        Who is here, what they are sent, and which bands of the living should move.
     """
 
     def __init__(
@@ -47,15 +50,13 @@ class Reception:
         socket: zmq.Socket[bytes],
         greeting: tuple[str, str, str],
         books: tuple[RunBook, LeaseBook, SlotLedger],
-        roster: Roster,
-        dispatch: Dispatcher,
+        door: tuple[Roster, Dispatcher, SlowWatch],
         state: StatePublisher,
     ) -> None:
         self._socket = socket
         self._greeting = greeting
         self._book, self._leases, self._slots = books
-        self._roster = roster
-        self._dispatch = dispatch
+        self._roster, self._dispatch, self._slow = door
         self._state = state
         self._builder_epoch = ""
         self.malformed = 0
@@ -82,11 +83,14 @@ class Reception:
             self._take(peer, message)
 
     def check(self, patience_s: float) -> None:
-        """Dismiss the workers that are silent or whose sockets are gone."""
+        """Dismiss the workers that are silent or whose sockets are gone; relieve those that do not keep up."""
         for name in self._roster.silent(patience_s):
             self._lose(name, f"silent for {patience_s:.1f} s", Severity.MAJOR)
         for name in list(self._roster.gone):
             self._lose(name, "its socket is gone", Severity.MAJOR)
+        for grants, reason in self._slow.check():
+            self.changed = True
+            self._move(grants, reason)
 
     def retire(self) -> None:
         """Forget closed runs whose every band is final; the newest stays for a builder that begins again."""

@@ -43,6 +43,8 @@ class Peer:
     """Pixels sent and not yet acknowledged."""
     frames_added: int = 0
     """Frames acknowledged, counted per band."""
+    rows_added: int = 0
+    """Rows of frames acknowledged: what it does, whatever the height of its bands."""
 
 
 class Roster:

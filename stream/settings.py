@@ -30,6 +30,8 @@ class StreamSettings:
     """Interval of heartbeats, s."""
     dead_after_missed: int = 10
     """Missed heartbeats after which a peer counts as dead."""
+    slow_after_s: float = 10.0
+    """How long a living worker's credits may be used up before a band of it moves to a faster one, s."""
     full_policy: str = "pause"
     """When the ring is full: `pause` the plan, `abandon` the oldest (counted), `spill` (frames are in HDF5)."""
     credit_bytes: int = 4_194_304

@@ -1,0 +1,61 @@
+"""A full ring: the camera waits, frames leave to disk, or holes are counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream.builder_inbox import BuilderInbox
+from stream.camera_control import CameraControl, CameraRefused
+from tests.faults.flow import BIG, alive, measure
+from tests.stream.wire import Gathered, known_cube, run_start, sweep_request
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_a_full_ring_pauses_the_camera_and_loses_nothing(rig):
+    flow = rig()
+    flow.camera(**BIG)
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
+        gathered = Gathered(inbox)
+        control.open_run(run_start("run-f"))
+        measure(control, "run-f", 0)
+        with pytest.raises(TimeoutError, match="of 40 frames"):
+            control.wait_sent("run-f", 0, 1.0)
+        sent, total = control.progress("run-f", 0)
+        assert 4 <= sent < total
+        with pytest.raises(CameraRefused, match="under way") as refused:
+            control.arm(sweep_request("run-f", 1))
+        assert refused.value.status == "busy"
+        flow.worker("worker-0")
+        assert control.wait_sent("run-f", 0, 60) == total
+        assert np.array_equal(gathered.until_cube("run-f", 0), known_cube(0, 10, 4, **BIG))
+
+
+def test_frames_that_left_the_ring_are_read_from_the_file(rig):
+    flow = rig()
+    flow.camera(rate_hz=100, **BIG)
+    victim = flow.worker("worker-0")
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
+        gathered = Gathered(inbox)
+        control.open_run(run_start("run-d"))
+        gathered.until(lambda: alive(gathered) == {"worker-0"}, 60, "the worker")
+        measure(control, "run-d", 0)
+        gathered.until(lambda: control.progress("run-d", 0)[0] > 25, 60, "more frames than the ring holds")
+        flow.kill(victim)
+        flow.worker("worker-1")
+        assert np.array_equal(gathered.until_cube("run-d", 0), known_cube(0, 10, 4, **BIG))
+        assert control.wait_sent("run-d", 0, 60) == 40
+
+
+def test_policy_spill_never_stops_the_camera(rig):
+    flow = rig(full_policy="spill")
+    flow.camera(rate_hz=300, **BIG)
+    flow.worker("worker-0", "0.01")
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
+        gathered = Gathered(inbox)
+        control.open_run(run_start("run-s"))
+        gathered.until(lambda: alive(gathered) == {"worker-0"}, 60, "the worker")
+        measure(control, "run-s", 0)
+        assert control.wait_sent("run-s", 0, 60) == 40
+        assert np.array_equal(gathered.until_cube("run-s", 0), known_cube(0, 10, 4, **BIG))
