@@ -78,15 +78,17 @@ def map_pixels(
         not cost the others their resolution.
     """
     numbers = np.asarray(value, dtype=np.float32)
-    finite = np.isfinite(numbers)
-    low, high = _range(numbers[finite], limits)
-    scale = (LAST_VALUE - FIRST_VALUE) / (high - low)
-    with np.errstate(invalid="ignore"):
-        levels = np.clip((numbers - np.float32(low)) * np.float32(scale), 0.0, LAST_VALUE - FIRST_VALUE)
-    levels = np.where(finite, levels, np.float32(0.0))
-    codes = np.rint(levels).astype(np.uint32) + FIRST_VALUE
-    empty = _class_of_nan(numbers.shape, status, status_names)
-    return Pixels(np.where(finite, codes, empty).astype("<u2"), low, high)
+    missing = ~np.isfinite(numbers)
+    low, high = _range(numbers[~missing] if missing.any() else numbers, limits)
+    levels = numbers - np.float32(low)
+    levels *= np.float32((LAST_VALUE - FIRST_VALUE) / (high - low))
+    np.clip(levels, 0.0, LAST_VALUE - FIRST_VALUE, out=levels)
+    levels += np.float32(FIRST_VALUE + 0.5)  # rounds, since the conversion cuts
+    levels[missing] = NOTHING
+    codes = levels.astype("<u2")
+    if status is not None and status.shape == numbers.shape:
+        codes[missing] = _class_of_nan(status_names)[status[missing].astype(np.uint8)]
+    return Pixels(codes, low, high)
 
 
 def _range(finite: NDArray[np.float32], limits: tuple[float, float] | None) -> tuple[float, float]:
@@ -100,11 +102,8 @@ def _range(finite: NDArray[np.float32], limits: tuple[float, float] | None) -> t
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _class_of_nan(
-    shape: tuple[int, ...], status: NDArray[np.generic] | None, names: Sequence[str]
-) -> NDArray[np.uint8]:
-    if status is None or status.shape != shape:
-        return np.full(shape, NOTHING, np.uint8)
+def _class_of_nan(names: Sequence[str]) -> NDArray[np.uint8]:
+    """Return the pixel code of a NaN by its status code."""
     table = np.full(256, UNRESOLVED, np.uint8)
     if not names:
         table[0] = NOTHING
@@ -114,7 +113,7 @@ def _class_of_nan(
             table[code] = NOTHING
         elif word in EXCLUDED_NAMES:
             table[code] = EXCLUDED
-    return table[status.astype(np.uint8)]
+    return table
 
 
 def pack(envelope: Json, arrays: Mapping[str, NDArray[np.generic]], extra: Mapping[str, Json] | None = None) -> bytes:
@@ -162,7 +161,9 @@ def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None
     if "value" in arrays and arrays["value"].ndim == 2:
         names = update.header.get("status_names")
         words = [str(name) for name in cast(list[object], names)] if isinstance(names, list | tuple) else []
-        status = arrays.get("status") if missing == "status" else None
+        status = arrays.pop("status", None) if missing == "status" else None
+        # What the pixel codes say is not sent twice, nor what no view shows.
+        arrays = {"value": arrays["value"]}
         pixels = map_pixels(arrays["value"], status, words, limits)
         arrays["value"] = pixels.codes
         extra["value"] = {"pixels": True, "low": pixels.low, "high": pixels.high}

@@ -17,6 +17,8 @@ from stream.messages import Json, SpectrumReply, SpectrumRequest
 
 log = logging.getLogger(__name__)
 
+GATHER_S = 0.012
+"""Time that updates of one moment have to come together before they are sent as one batch, s."""
 BEAT_S = 1.0
 """Longest silence towards a browser, s: it shows a broken connection after a few."""
 REQUEST_FIELDS = ("sweep", "y0", "y1", "x0", "x1")
@@ -103,6 +105,8 @@ class ViewerLink:
                     await viewer.wake.wait()
             except TimeoutError:
                 pass  # nothing new for a while: the beat below says that the server is alive
+            if viewer.wake.is_set():
+                await asyncio.sleep(GATHER_S)
             viewer.wake.clear()
             free = not viewer.unacknowledged
             gone = self._hub.gone(viewer) if free else []

@@ -3,7 +3,7 @@
 import { Panel, fit } from "./panel.js";
 import { Plot, range, star } from "./plot.js";
 import { FIRST, histogram, pointColour, valueOf } from "./raster.js";
-import { clock, duration, fixed, kelvin, make, withSigma } from "./text.js";
+import { clock, duration, fixed, kelvin, make, withSigma, write } from "./text.js";
 
 const LEFT = 62, RIGHT = 10, BOTTOM = 36;
 
@@ -50,7 +50,7 @@ export class SpectrumPanel extends ChartPanel {
     if (Number.isFinite(header.s)) words.push(`s = ${withSigma(header.s, header.sigma_s, 4)}`);
     if (Number.isFinite(header.temperature_k)) words.push(kelvin(header.temperature_k));
     words.push(header.final ? "final" : "running average");
-    this.sub.textContent = words.join(" · ");
+    write(this.sub, words.join(" · "));
   }
 }
 
@@ -84,7 +84,7 @@ export class InspectPanel extends ChartPanel {
     if (Number.isFinite(values.chi2)) words.push(`χ² ${fixed(values.chi2, 2)}`);
     if (Number.isFinite(values.temperature_k)) words.push(kelvin(values.temperature_k));
     words.push(String(status).toLowerCase().replaceAll("_", " "));
-    this.sub.textContent = words.join(" · ");
+    write(this.sub, words.join(" · "));
     this.sub.title = this.sub.textContent;
   }
 }
@@ -152,7 +152,8 @@ export class CurvesPanel extends ChartPanel {
       name.style.color = pointColour(i);
       words.push(name, "  ");
     });
-    this.sub.replaceChildren(...words);
+    const told = make("span", "", ...words);
+    if (told.innerHTML !== this.sub.innerHTML) this.sub.replaceChildren(...told.childNodes);
   }
 
   /** Tc of the map at a marked point, K, or null where it has none (yet). */
@@ -223,7 +224,7 @@ export class DecisionPanel extends Panel {
     if (header.n !== undefined) words.push(`decision ${header.n}`);
     if (header.step_k > 0) words.push(`step ${fixed(header.step_k, 1)} K`);
     words.push(header.fallback ? "fixed ladder: the analysis did not answer" : "adaptive");
-    this.sub.textContent = words.join(" · ");
+    write(this.sub, words.join(" · "));
     this.sub.classList.toggle("fallback", Boolean(header.fallback));
     this.sub.title = `decided at ${clock(value.time_s)}, ${duration(this.ageNow())} ago`;
     this.drawGain(header, arrays);

@@ -1,6 +1,6 @@
 // The bar at the top: what runs, where it stands, what comes next.
 
-import { clock, duration, fixed, kelvin, make } from "./text.js";
+import { clock, duration, fixed, kelvin, make, write } from "./text.js";
 
 const HISTORIES = { ZFC_FW: "zero-field cooled, field warming", FC: "field cooled", FC_REMNANT: "trapped flux", NORMAL_STATE: "normal state" };
 const OLD_S = 3;
@@ -13,19 +13,20 @@ export function showHead(page) {
   const run = store.header("run");
   const plan = store.header("plan");
   const mode = store.get("run") ? run.mode ?? "UNKNOWN" : "NONE";
-  $("badge").textContent = { NONE: "NO RUN", LIVE: "● LIVE", SIMULATED: "◇ SIMULATED", REPLAY: "↻ REPLAY" }[mode] ?? mode;
-  $("badge").dataset.mode = $("stripe").dataset.mode = mode;
+  write($("badge"), { NONE: "NO RUN", LIVE: "● LIVE", SIMULATED: "◇ SIMULATED", REPLAY: "↻ REPLAY" }[mode] ?? mode);
+  if ($("stripe").dataset.mode !== mode) $("badge").dataset.mode = $("stripe").dataset.mode = mode;
   if (store.get("run")) {
     const finished = run.finished ? " · finished" : "";
-    $("run-title").textContent = `${run.sample || "Run"}${plan.history ? ` · ${HISTORIES[plan.history] ?? plan.history}` : ""}${finished}`;
+    write($("run-title"), `${run.sample || "Run"}${plan.history ? ` · ${HISTORIES[plan.history] ?? plan.history}` : ""}${finished}`);
     const simulated = mode === "SIMULATED" ? " · simulated instruments" : mode === "REPLAY" ? " · stored frames, played again" : "";
-    $("run-detail").textContent = `run ${String(run.run_uid).slice(0, 8)} · started ${clock(run.started_s)} · ${run.rig || "rig"}${simulated}`;
-    document.title = `${mode === "LIVE" ? "" : `[${mode}] `}${run.sample || "nvdac"}`;
+    write($("run-detail"), `run ${String(run.run_uid).slice(0, 8)} · started ${clock(run.started_s)} · ${run.rig || "rig"}${simulated}`);
+    const title = `${mode === "LIVE" ? "" : `[${mode}] `}${run.sample || "nvdac"}`;
+    if (document.title !== title) document.title = title;
   }
   number(page, "now-temperature", "device/sample_temperature", 2);
   number(page, "now-field", "device/magnet", 1);
   const stress = store.header("analysis").sigma_zz_mean_gpa;
-  $("now-stress").querySelector("b").textContent = stress > 0 ? fixed(stress, 1) : "–";
+  write($("now-stress").querySelector("b"), stress > 0 ? fixed(stress, 1) : "–");
   showPlan(plan);
   story(page, plan);
 }
@@ -33,10 +34,11 @@ export function showHead(page) {
 function number(page, id, channel, digits) {
   const value = page.store.get(channel);
   const element = $(id);
-  element.querySelector("b").textContent = fixed(value?.header.value, digits);
+  write(element.querySelector("b"), fixed(value?.header.value, digits));
   const age = value ? page.store.now() - value.time_s : 0;
   element.classList.toggle("stale", Boolean(value) && (age > OLD_S || value.header.connected === false || !page.isOnline));
-  element.title = value ? `heard ${duration(age)} ago` : "not heard of yet";
+  const heard = value ? `heard ${duration(age)} ago` : "not heard of yet";
+  if (element.title !== heard) element.title = heard;
 }
 
 function showPlan(plan) {
@@ -54,10 +56,13 @@ function showPlan(plan) {
   const [done, all] = [plan.points_done ?? 0, plan.points_planned ?? 0];
   const share = all ? Math.min(done / all, 1) : 0;
   const bar = $("progress").querySelector(".bar");
-  bar.firstElementChild.style.width = `${100 * share}%`;
-  bar.setAttribute("aria-valuenow", Math.round(100 * share));
-  $("points").textContent = all ? `${done} of ${all} temperatures` : "–";
-  $("left").textContent = Number.isFinite(plan.seconds_left) && done < all ? `≈ ${duration(plan.seconds_left)} left` : "";
+  if (bar.dataset.share !== String(share)) {
+    bar.dataset.share = share;
+    bar.firstElementChild.style.width = `${100 * share}%`;
+    bar.setAttribute("aria-valuenow", Math.round(100 * share));
+  }
+  write($("points"), all ? `${done} of ${all} temperatures` : "–");
+  write($("left"), Number.isFinite(plan.seconds_left) && done < all ? `≈ ${duration(plan.seconds_left)} left` : "");
 }
 
 /** One sentence: what happens now, what comes next. */
@@ -78,5 +83,6 @@ function story(page, plan) {
   const then = measuring ? after[0] : next;
   const sure = measuring ? " if nothing changes" : "";
   if (Number.isFinite(then) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(then)), sure);
-  $("story").replaceChildren(...parts);
+  const told = make("p", "", ...parts);
+  if (told.innerHTML !== $("story").innerHTML) $("story").replaceChildren(...told.childNodes);
 }

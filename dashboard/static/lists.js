@@ -2,7 +2,7 @@
 
 import { Panel, fit } from "./panel.js";
 import { Raster } from "./raster.js";
-import { brief, clock, duration, fixed, kelvin, make, shape, significant } from "./text.js";
+import { brief, clock, duration, fixed, kelvin, make, shape, significant, write } from "./text.js";
 
 const SILENT_S = 3;
 const DEVICE_ORDER = ["sample_temperature", "magnet", "cryostat", "microwave", "laser", "pressure", "transport", "ruby"];
@@ -148,10 +148,14 @@ export class FilmPanel extends ManyPanel {
       const isNext = Math.abs(t - next) < 0.05;
       items.push(make("div", `tile plan${isNext ? " next" : ""}`, make("b", "", kelvin(t)), isNext ? "next" : "planned"));
     }
-    this.body.replaceChildren(...items);
-    this.sub.textContent = `${done.length} done · ${planned.length} planned · same colours as the large map (${view.limits?.join("–")})`;
-    const last = this.body.querySelector(".now") ?? (planned.length ? null : items.at(-1));
-    last?.scrollIntoView({ block: "nearest", inline: "center" });
+    const key = items.map((item) => `${item.className} ${item.textContent}`).join();
+    if (key !== this.key) {
+      this.key = key;
+      this.body.replaceChildren(...items);
+      write(this.sub, `${done.length} done · ${planned.length} planned · same colours as the large map (${view.limits?.join("–")})`);
+      const last = this.body.querySelector(".now") ?? (planned.length ? null : items.at(-1));
+      last?.scrollIntoView({ block: "nearest", inline: "center" });
+    }
     for (const tile of this.tiles.values()) this.draw(tile);
   }
 
@@ -182,7 +186,7 @@ export class FilmPanel extends ManyPanel {
       tile.drawn = "";
       tile.raster.update(value.arrays.value, this.view.colours, this.view.limits);
     }
-    tile.text.textContent = label;
+    write(tile.text, label);
     tile.root.title = `${value.header.role ?? ""} sweep ${value.header.sweep} at ${kelvin(value.header.temperature_k)}`.trim();
     return tile.root;
   }

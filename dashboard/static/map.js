@@ -3,7 +3,9 @@
 import { Panel, fit } from "./panel.js";
 import { line, star, ticks } from "./plot.js";
 import { EXCLUDED, FIRST, NOTHING, Raster, entry, excludedColour, hatchPattern, histogram, percentiles, pointColour, polygonMask, valueOf } from "./raster.js";
-import { fixed, kelvin, make } from "./text.js";
+import { fixed, kelvin, make, write } from "./text.js";
+
+const COUNT_AGAIN_MS = 400;
 
 export class MapPanel extends Panel {
   constructor(view, page) {
@@ -85,6 +87,12 @@ export class MapPanel extends Panel {
   paint() {
     const { field, run } = this;
     if (!field) return;
+    // Most of what a map reads changes only its words: the picture is drawn where the picture is another one.
+    const key = JSON.stringify([this.points(), run.pixel_size_um, run.regions, this.sized, this.page.theme.name]);
+    if (this.value === this.drawn && key === this.drawnKey) {
+      this.describe();
+      return;
+    }
     if (this.value !== this.prepared || run !== this.preparedRun) this.prepare(field, run);
     const surface = fit(this.base);
     if (!surface) return;
@@ -101,6 +109,7 @@ export class MapPanel extends Panel {
     this.drawRegions(context, size);
     if (this.raster.hasValues) this.drawBar(context, this.box.x + w, height, bar);
     else this.say(context, this.raster.unresolved ? "no pixel is resolved" : "no value yet");
+    [this.drawn, this.drawnKey] = [this.value, key];
     this.paintOverlay();
     this.describe();
   }
@@ -163,7 +172,7 @@ export class MapPanel extends Panel {
 
   refreshSub() {
     const at = this.page.cursor;
-    this.sub.textContent = at && this.field ? this.readOut(at) : this.caption ?? "";
+    write(this.sub, at && this.field ? this.readOut(at) : this.caption ?? "");
   }
 
   drawRegions(context, size) {
@@ -271,8 +280,12 @@ export class MapPanel extends Panel {
 
   drawHistogram(context, right, top, tall, wide) {
     const bins = Math.max(24, Math.min(80, Math.round(tall / 5)));
-    if (this.counted !== this.prepared || this.counts.length !== bins) this.counts = histogram(this.field, this.mask, this.limits, bins);
-    this.counted = this.prepared;
+    // Its shape changes slowly: it need not be counted for every revision, but always for the last one.
+    const due = this.value.header.final || !(performance.now() - this.countedAt < COUNT_AGAIN_MS);
+    if (this.counted !== this.prepared && (due || this.counts.length !== bins)) {
+      this.counts = histogram(this.field, this.mask, this.limits, bins);
+      [this.counted, this.countedAt] = [this.prepared, performance.now()];
+    }
     const { counts } = this;
     const most = Math.max(...counts, 1);
     context.fillStyle = this.page.theme.point;
@@ -284,12 +297,15 @@ export class MapPanel extends Panel {
 
   /** Ring of the inspected region, region being dragged, cursor linked over all maps. */
   paintOverlay() {
-    const surface = this.field && this.box && fit(this.overlay);
+    if (!this.field || !this.box) return;
+    const region = this.drag ? regionOf(this.drag.from, this.drag.to, this.field.shape) : this.page.inspected;
+    const key = JSON.stringify([region, this.page.cursor, this.box, this.field.shape, this.sized]);
+    const surface = key !== this.overlaid && fit(this.overlay);
     if (!surface) return;
+    this.overlaid = key;
     const { context: c } = surface;
     const [rows, columns] = this.field.shape;
     const [sx, sy] = [this.box.width / columns, this.box.height / rows];
-    const region = this.drag ? regionOf(this.drag.from, this.drag.to, this.field.shape) : this.page.inspected;
     if (region) {
       const [x, y] = [this.box.x + region.x0 * sx, this.box.y + region.y0 * sy];
       const [w, h] = [(region.x1 - region.x0) * sx, (region.y1 - region.y0) * sy];

@@ -56,9 +56,9 @@ class Page {
   clock(now) { this.store.clock(now); }
 
   online(isOnline) {
-    document.getElementById("offline").hidden = isOnline;
     if (isOnline === this.isOnline) return;
     this.isOnline = isOnline;
+    document.getElementById("offline").hidden = isOnline;
     this.tick();
   }
 
@@ -174,6 +174,7 @@ class Page {
     for (const name of ["panel", "line", "grid", "text", "soft", "faint", "blue", "orange", "yellow", "green", "red", "violet", "plate", "point", "shade"]) {
       this.theme[name] = style.getPropertyValue(`--${name}`).trim();
     }
+    this.theme.name = document.documentElement.dataset.theme;
   }
 
   setTheme(name) {

@@ -1,6 +1,6 @@
 // What all panels share: heading, age, the waiting text, the stale mark, a canvas of the right size.
 
-import { duration, make } from "./text.js";
+import { duration, make, write } from "./text.js";
 
 export class Panel {
   constructor(view, page) {
@@ -18,7 +18,7 @@ export class Panel {
     this.root.setAttribute("aria-label", view.title);
     if (view.weight > 0) this.root.style.flexGrow = view.weight;
     else this.root.classList.add("content");
-    new ResizeObserver(() => { this.dirty = true; page.request(); }).observe(this.body);
+    new ResizeObserver(() => { this.dirty = true; this.sized = (this.sized ?? 0) + 1; page.request(); }).observe(this.body);
   }
 
   get store() { return this.page.store; }
@@ -45,17 +45,19 @@ export class Panel {
   tick() {
     const age = this.ageNow();
     if (age === undefined) {
-      if (this.root.dataset.state !== "waiting") this.sub.textContent = "";
-      this.root.dataset.state = "waiting";
-      this.age.textContent = "";
+      if (this.root.dataset.state !== "waiting") write(this.sub, "");
+      this.show("waiting");
+      write(this.age, "");
       return;
     }
     const stale = this.isStale(age);
-    this.root.dataset.state = stale ? "stale" : "fresh";
+    this.show(stale ? "stale" : "fresh");
     const silent = this.page.silence(this.value?.source) > 0 ? `${this.value.source} silent · ` : "STALE · ";
     const text = `${stale ? silent : ""}${age < 1.5 ? "now" : `${duration(age)} ago`}`;
-    if (this.age.textContent !== text) this.age.textContent = text;
+    write(this.age, text);
   }
+
+  show(state) { if (this.root.dataset.state !== state) this.root.dataset.state = state; }
 
   beat() { this.tick(); }
   paint() {}

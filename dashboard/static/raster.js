@@ -18,19 +18,19 @@ export function valueOf(code, field) { return field.low + ((code - FIRST) / (LAS
 
 function word([r, g, b]) { return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; }
 
-/** 65536 RGBA words: the colour of every code of a field under some limits. */
-function lookUp(field, name, limits) {
-  const words = new Uint32Array(LAST + 1);
+/** 65536 RGBA words: the colour of every code of a field under some limits, written into `words`. */
+function lookUp(words, field, name, limits) {
   const table = palette.tables[name];
   words[UNRESOLVED] = word(palette.unresolved[0]);
   words[EXCLUDED] = word(palette.excluded);
   const first = (field.low - limits[0]) / (limits[1] - limits[0]) * 256;
   const step = (field.high - field.low) / (LAST - FIRST) / (limits[1] - limits[0]) * 256;
-  for (let code = FIRST; code <= LAST; code++) {
-    const i = 3 * Math.min(Math.max((first + (code - FIRST) * step) | 0, 0), 255);
-    words[code] = (255 << 24) | (table[i + 2] << 16) | (table[i + 1] << 8) | table[i];
+  let from = FIRST;
+  for (let i = 0; i < 256; i++) {
+    const to = i === 255 ? LAST + 1 : Math.min(Math.max(Math.ceil(FIRST + (i + 1 - first) / step), from), LAST + 1);
+    words.fill(word(table.slice(3 * i, 3 * i + 3)), from, to);
+    from = to;
   }
-  return words;
 }
 
 /** Turns fields into canvases of one canvas pixel per map pixel, never smoothed. */
@@ -42,6 +42,7 @@ export class Raster {
     this.unresolved = 0;
     this.hasValues = false;
     this.key = "";
+    this.words = new Uint32Array(LAST + 1);
     this.maskSum = -1;
   }
 
@@ -52,7 +53,10 @@ export class Raster {
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     }
     const key = [field.low, field.high, name, ...limits].join();
-    if (key !== this.key) [this.key, this.words] = [key, lookUp(field, name, limits)];
+    if (key !== this.key) {
+      this.key = key;
+      lookUp(this.words, field, name, limits);
+    }
     if (this.image?.width !== width || this.image.height !== height) {
       this.image = new ImageData(width, height);
       this.target = new Uint32Array(this.image.data.buffer);
@@ -60,12 +64,12 @@ export class Raster {
     }
     const { data } = field;
     const { target, words } = this;
-    let [unresolved, sum, values] = [0, 0, 0];
+    let unresolved = 0, sum = 0, values = 0;
     for (let i = 0; i < data.length; i++) {
       const code = data[i];
       target[i] = words[code];
-      if (code === UNRESOLVED) { unresolved++; sum = (sum * 31 + i) | 0; }
-      else if (code >= FIRST) values++;
+      if (code >= FIRST) values++;
+      else if (code === UNRESOLVED) { unresolved++; sum = (sum * 31 + i) | 0; }
     }
     this.canvas.getContext("2d").putImageData(this.image, 0, 0);
     this.unresolved = unresolved;
@@ -170,9 +174,12 @@ export function histogram(field, mask, limits, bins) {
   const counts = new Float32Array(bins);
   const first = (field.low - limits[0]) / (limits[1] - limits[0]) * bins;
   const step = (field.high - field.low) / (LAST - FIRST) / (limits[1] - limits[0]) * bins;
-  for (let i = 0; i < field.data.length; i++) {
-    if (field.data[i] < FIRST || (mask && !mask[i])) continue;
-    counts[Math.min(Math.max(Math.floor(first + (field.data[i] - FIRST) * step), 0), bins - 1)]++;
+  const { data } = field;
+  for (let i = 0; i < data.length; i++) {
+    const code = data[i];
+    if (code < FIRST || (mask && !mask[i])) continue;
+    const bin = Math.floor(first + (code - FIRST) * step);
+    counts[bin < 0 ? 0 : bin >= bins ? bins - 1 : bin]++;
   }
   return counts;
 }

@@ -52,6 +52,11 @@ export function make(tag, name = "", ...children) {
 
 const SHAPES = { NO_ALARM: "●", MINOR: "▲", MAJOR: "◆", INVALID: "✕" };
 
+/** Write a text where it is another one: an equal one written again costs a layout of the page. */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** Severity is a shape as well as a colour. */
 export function shape(severity) {
   return SHAPES[severity] ?? "●";
