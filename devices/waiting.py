@@ -180,6 +180,32 @@ def fresh_value(signal: Any) -> Any:
         raise DeviceError(f"{signal.pvname} does not answer; check that its IOC runs") from error
 
 
+class FreshReading:
+    """One reading of a signal as the instrument has it now: `trigger()` takes it, `value` holds it.
+
+    A monitor is behind on a busy machine, and a condition must not be judged on what was.
+
+    Parameters
+    ----------
+    signal
+        Ophyd signal of a device.
+    """
+
+    parent = None
+
+    def __init__(self, signal: Any) -> None:
+        self.name = f"{signal.name}_now"
+        self.value: Any = None
+        self._signal = signal
+
+    def trigger(self) -> ProgressStatus:
+        """Ask the instrument."""
+        return run_in_thread(ProgressStatus(self, what="reading"), self._read)
+
+    def _read(self, _: ProgressStatus) -> None:
+        self.value = fresh_value(self._signal)
+
+
 def put_and_wait(signal: Any, value: Any, timeout_s: float = 10.0) -> None:
     """Put a value and wait until the IOC has taken it.
 

@@ -26,6 +26,7 @@ from plans.stubs import (
     measure_transport,
     odmr_sweep,
     ramp_field,
+    read_now,
     record,
     record_state,
     require_field_below,
@@ -187,7 +188,7 @@ class _Warming:
         load = yield from self._load_index()
         plan = SweepPlan(role, sweep_settings.frequency_mhz, sweep_settings.passes, load, history)
         sweep = yield from odmr_sweep(self.rig, plan, sweep_settings)
-        temperature = float((yield from bps.rd(cryostat.sample_k)))
+        temperature = yield from read_now(cryostat.sample_k)
         yield from record_state(self.rig)
         yield from self.journal.point(temperature, resistance)
         yield from wait_analysis(self.rig, self.run_uid, sweep, sweep_settings.analysis_timeout_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator, short_uid
@@ -10,10 +10,18 @@ from bluesky.utils import MsgGenerator, short_uid
 from devices.analysis import Expectation
 from devices.camera_requests import SweepPlan
 from devices.rig import Rig
+from devices.waiting import FreshReading
 from plans.settings import PreconditionError, SweepSettings
 
 FRAMES = "frames"
 """Name of the stream of external frames."""
+
+
+def read_now(signal: Any) -> MsgGenerator[float]:
+    """Read a signal from the instrument itself, past its monitor, which a busy machine delivers late."""
+    reading = FreshReading(signal)
+    yield from bps.trigger(cast("Any", reading), wait=True)
+    return float(reading.value)
 
 
 def settle_temperature(rig: Rig, temperature_k: float, *, from_below: bool = False) -> MsgGenerator[None]:
@@ -31,7 +39,7 @@ def settle_temperature(rig: Rig, temperature_k: float, *, from_below: bool = Fal
     """
     cryostat: Any = rig.cryostat
     if from_below:
-        stage = float((yield from bps.rd(cryostat.stage_k)))
+        stage = yield from read_now(cryostat.stage_k)
         tolerance = cryostat.settings.tolerance_k
         if stage > temperature_k + tolerance:
             raise PreconditionError(f"{temperature_k:g} K would be approached from above (stage at {stage:.4g} K)")
@@ -54,7 +62,7 @@ def require_field_below(rig: Rig, limit_gauss: float, why: str) -> MsgGenerator[
         Naming the field, the limit and what needs it.
     """
     magnet: Any = rig.magnet
-    field = float((yield from bps.rd(magnet.field_z_gauss_rbv)))
+    field = yield from read_now(magnet.field_z_gauss_rbv)
     if abs(field) >= limit_gauss:
         raise PreconditionError(f"{why} needs |H| below {limit_gauss:g} G; it is {field:.3g} G")
 
@@ -68,7 +76,7 @@ def require_sample_above(rig: Rig, limit_k: float, why: str) -> MsgGenerator[Non
         Naming the temperature, the limit and what needs it.
     """
     cryostat: Any = rig.cryostat
-    sample = float((yield from bps.rd(cryostat.sample_k)))
+    sample = yield from read_now(cryostat.sample_k)
     if sample < limit_k:
         raise PreconditionError(f"{why} must start above {limit_k:g} K; the sample is at {sample:.4g} K")
 
