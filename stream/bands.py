@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.archive_hdf5 import FrameFile
-from stream.link_messages import ABANDONED, NOT_IN_RING, FramesReady
+from stream.link_messages import ABANDONED, NOT_IN_RING, BandPixels, FramesReady
 from stream.messages import RunStart, RunStop, SweepStart
 from stream.ring import Ring, SlotKey, open_ring, run_hash
 
@@ -156,8 +156,8 @@ class Taken:
     """Descriptors of frames that were given before."""
     missing: int | None = None
     """First frame to ask for again."""
-    rest: FramesReady | None = None
-    """Descriptors that were not looked at for want of room."""
+    rest: FramesReady | BandPixels | None = None
+    """Frames that were not looked at for want of room."""
 
 
 class Band:
@@ -201,6 +201,30 @@ class Band:
             self._given += 1
         return taken
 
+    def take_pixels(self, ready: BandPixels, room: int) -> Taken:
+        """Return the frames of a message with pixels that are new, in order, at most `room` of them.
+
+        Raises
+        ------
+        ValueError
+            Where pixels have another form than the band's: whoever sent them is not to be believed.
+        """
+        taken = Taken()
+        if ready.first > self._given:
+            taken.missing = self._given
+            return taken
+        taken.duplicates = min(len(ready.pixels), self._given - ready.first)
+        for i in range(taken.duplicates, min(len(ready.pixels), self.total - ready.first)):
+            if len(taken.frames) >= room:
+                taken.rest = replace(ready, first=ready.first + i, pixels=ready.pixels[i:])
+                break
+            pixels = ready.pixels[i]
+            if pixels.shape != (self.y1 - self.y0, self.run.width) or pixels.dtype.str != self.run.dtype:
+                raise ValueError(f"pixels of {pixels.shape} {pixels.dtype.str} for rows {self.y0}:{self.y1}")
+            taken.frames.append(self._event(self._given, pixels))
+            self._given += 1
+        return taken
+
     def add(self, number: int, source: FrameSource) -> bool:
         """Note that a frame is in the cube; False where its slot was overwritten while it was read."""
         slot = self._slots.pop(number, None)
@@ -223,6 +247,8 @@ class Band:
             pixels = source.from_ring(slot, sequence, key, rows)
             if pixels is not None:
                 self._slots[number] = (slot, sequence)
-        if pixels is None:
-            return None
-        return BandFrame(self.run.run_uid, self.sweep.sweep, self.y0, self.y1, self.lease, pass_index, index, pixels)
+        return None if pixels is None else self._event(number, pixels)
+
+    def _event(self, number: int, pixels: NDArray[np.generic]) -> BandFrame:
+        place = divmod(number, len(self.sweep.frequency_mhz))
+        return BandFrame(self.run.run_uid, self.sweep.sweep, self.y0, self.y1, self.lease, *place, pixels)

@@ -11,6 +11,7 @@ from types import TracebackType
 import zmq
 
 from stream.codec import SCHEMA_HASH, CodecError, decode, encode
+from stream.doors import Door, open_doors
 from stream.leases import split_rows
 from stream.link_messages import (
     FinalAccepted,
@@ -37,7 +38,7 @@ from stream.messages import (
 from stream.sessions import Heard, Session
 from stream.settings import StreamSettings
 from stream.slots import SweepKey
-from stream.sockets import BULK_BYTES, Sent, bind, open_socket, receive, send
+from stream.sockets import BULK_BYTES, Sent, open_socket, receive, send
 from stream.tiles import TileLedger, Verdict
 
 BuilderEvent = RunStart | RunStop | SweepStart | SweepProgress | SweepAbort | Tile | WorkerHealth | SpectrumReply
@@ -64,18 +65,18 @@ class BuilderInbox:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._frames = open_socket(self._context, zmq.DEALER, identity=b"builder", max_bytes=BULK_BYTES)
         self._frames.connect(settings.endpoint("frames"))
-        self._results = open_socket(self._context, zmq.ROUTER, max_bytes=BULK_BYTES)
-        bind(self._results, settings.endpoint("results"))
+        self._doors = open_doors(self._context, settings, "results", BULK_BYTES)
         self._poller = zmq.Poller()
         self._poller.register(self._frames, zmq.POLLIN)
-        self._poller.register(self._results, zmq.POLLIN)
+        for door in self._doors:
+            self._poller.register(door.socket, zmq.POLLIN)
         self._session = Session("builder", "builder")
         self._server_epoch = ""
         self._runs: dict[str, RunStart] = {}
         self._stopped: set[str] = set()
         self._progress: dict[SweepKey, SweepProgress] = {}
         self._out: deque[FinalAccepted] = deque()
-        self._workers: dict[bytes, str] = {}
+        self._workers: dict[bytes, tuple[Door, str]] = {}
         self._parked: deque[Tile] = deque(maxlen=MAX_PARKED)
         self._events: list[BuilderEvent] = []
         self._token = 0
@@ -98,10 +99,11 @@ class BuilderInbox:
 
     def ask(self, worker: str, request: SpectrumRequest) -> bool:
         """Ask a worker for a spectrum; its SpectrumReply comes out of `poll`. False where the worker is not there."""
-        if worker.encode() not in self._workers:
+        known = self._workers.get(worker.encode())
+        if known is None:
             return False
         self._token += 1
-        return send(self._results, [worker.encode(), *encode(SpectrumAsk(self._token, request))]) is Sent.OK
+        return send(known[0].socket, [worker.encode(), *encode(SpectrumAsk(self._token, request))]) is Sent.OK
 
     def owner(self, run_uid: str, sweep: int, row: int) -> str:
         """Return the worker whose newest tile or lease covers the camera row; empty where nobody's does."""
@@ -119,7 +121,8 @@ class BuilderInbox:
         if self._session.welcome is not None:
             send(self._frames, encode(Goodbye("builder", self._session.epoch)))
         self._frames.close()
-        self._results.close()
+        for door in self._doors:
+            door.socket.close()
         self._context.term()
 
     def __enter__(self) -> BuilderInbox:
@@ -210,31 +213,37 @@ class BuilderInbox:
                     del self._progress[key]
 
     def _listen_results(self) -> None:
-        while (parts := receive(self._results)) is not None:
+        for door in self._doors:
+            self._listen(door)
+
+    def _listen(self, door: Door) -> None:
+        while (parts := receive(door.socket)) is not None:
             try:
                 message = decode(parts[1:])
             except CodecError as error:
                 self._count_malformed(error)
-                send(self._results, [parts[0], *encode(Refusal(error.code, error.reason))])
+                send(door.socket, [parts[0], *encode(Refusal(error.code, error.reason))])
                 continue
             if isinstance(message, Hello):
-                self._hello(parts[0], message)
-            elif self._stranger(parts[0], message):
-                send(self._results, [parts[0], *encode(Refusal("hello", "say hello first"))])
+                self._hello(door, parts[0], message)
+            elif self._stranger(door, parts[0], message):
+                send(door.socket, [parts[0], *encode(Refusal("hello", "say hello first"))])
             else:
                 self._take_result(parts[0], message)
 
-    def _hello(self, identity: bytes, hello: Hello) -> None:
+    def _hello(self, door: Door, identity: bytes, hello: Hello) -> None:
         if hello.schema != SCHEMA_HASH or hello.role != "worker" or identity != hello.name.encode():
-            send(self._results, [identity, *encode(Refusal("schema", f"the builder's message set is {SCHEMA_HASH}"))])
+            send(door.socket, [identity, *encode(Refusal("schema", f"the builder's message set is {SCHEMA_HASH}"))])
             return
-        self._workers[identity] = hello.epoch
-        send(self._results, [identity, *encode(Welcome("builder", self.epoch, hello.epoch))])
+        self._workers[identity] = (door, hello.epoch)
+        send(door.socket, [identity, *encode(Welcome("builder", self.epoch, hello.epoch))])
 
-    def _stranger(self, identity: bytes, message: object) -> bool:
-        """Tell whether the sender has not said hello, or not this time."""
-        epoch = self._workers.get(identity)
-        return epoch is None or (isinstance(message, Heartbeat | Goodbye) and message.epoch != epoch)
+    def _stranger(self, door: Door, identity: bytes, message: object) -> bool:
+        """Tell whether the sender has not said hello, or not this time, or not through this door."""
+        known = self._workers.get(identity)
+        if known is None or known[0] is not door:
+            return True
+        return isinstance(message, Heartbeat | Goodbye) and message.epoch != known[1]
 
     def _take_result(self, identity: bytes, message: object) -> None:
         match message:
@@ -257,7 +266,9 @@ class BuilderInbox:
             self._parked.append(tile)
         if tile.final and verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             accepted = FinalAccepted(tile.run_uid, tile.sweep, tile.y0, tile.lease)
-            send(self._results, [tile.worker.encode(), *encode(accepted)])
+            known = self._workers.get(tile.worker.encode())
+            if known is not None:
+                send(known[0].socket, [tile.worker.encode(), *encode(accepted)])
             self._out.append(accepted)
 
     def _count_malformed(self, error: CodecError) -> None:

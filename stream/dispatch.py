@@ -9,6 +9,7 @@ import numpy as np
 
 from stream.leases import Grant, Holding, LeaseBook
 from stream.link_messages import ABANDONED, NOT_IN_RING, Ack, FramesReady, LeaseGrant, LeaseRevoke, ReplayRequest
+from stream.pixels import PixelMessages
 from stream.roster import Peer, Roster
 from stream.run_book import Cursor, RunBook, RunRecord, SweepPhase, SweepRecord
 from stream.slots import SlotLedger, SweepKey
@@ -22,6 +23,8 @@ class Dispatcher:
 
     Parameters
     ----------
+    pixels
+        Makes the messages of peers without the ring.
     row_bytes
         Bytes of one camera row.
     credit_bytes
@@ -29,10 +32,16 @@ class Dispatcher:
     """
 
     def __init__(
-        self, books: tuple[RunBook, LeaseBook, SlotLedger], roster: Roster, row_bytes: int, credit_bytes: int
+        self,
+        books: tuple[RunBook, LeaseBook, SlotLedger],
+        roster: Roster,
+        pixels: PixelMessages,
+        row_bytes: int,
+        credit_bytes: int,
     ) -> None:
         self._book, self._leases, self._slots = books
         self._roster = roster
+        self._pixels = pixels
         self._row_bytes = row_bytes
         self._credit = max(credit_bytes, 2 * row_bytes * self._leases.height)
         self._hot: dict[SweepKey, None] = {}
@@ -135,10 +144,13 @@ class Dispatcher:
         if count <= 0:
             return False
         slots, sequences = self._slots.lookup(sweep.key, cursor.next, cursor.next + count)
-        if not self._book.runs[sweep.start.run_uid].start.frames_path:
+        path = self._book.runs[sweep.start.run_uid].start.frames_path
+        if not path:
             slots[slots == np.uint32(NOT_IN_RING)] = ABANDONED
-        ready = FramesReady(*sweep.key, holding.y0, holding.lease, cursor.next, slots, sequences)
-        if not self._roster.offer(owner, ready):
+        message = FramesReady(*sweep.key, holding.y0, holding.lease, cursor.next, slots, sequences)
+        if owner.door.remote:
+            count, message = self._pixels.of(message, sweep.start, (holding.y1, path))
+        if not count or not self._roster.offer(owner, message):
             return False
         cursor.next += count
         owner.in_flight_bytes += count * size

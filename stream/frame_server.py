@@ -18,12 +18,15 @@ from stream.camera_desk import CameraDesk, ended
 from stream.camera_runs import CameraRuns
 from stream.camera_view import CameraView
 from stream.dispatch import Dispatcher
+from stream.doors import check_tcp, open_doors
+from stream.frame_fetcher import FrameFetcher
 from stream.frame_pump import Armed, FramePump, Made
 from stream.frame_recorder import FrameRecorder
 from stream.frames import FrameMaker
 from stream.leases import LeaseBook
 from stream.link_messages import Heartbeat
 from stream.messages import Json, RunStart, RunStop, Severity, SweepStart
+from stream.pixels import PixelMessages
 from stream.reception import Reception
 from stream.ring import create_ring
 from stream.roster import Peer, Roster
@@ -58,6 +61,8 @@ class FrameServer:
     ------
     RingError
         Where there is no room for the ring.
+    stream.doors.TcpRefused
+        Where the TCP settings are refused.
     """
 
     def __init__(self, settings: StreamSettings, maker: FrameMaker, info: Json) -> None:
@@ -65,13 +70,13 @@ class FrameServer:
         self.epoch = uuid.uuid4().hex
         self._stop = False
         self._closed = False
+        check_tcp(settings)
         for folder in (settings.runtime_dir, settings.data_dir):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ring_path = Path(settings.runtime_dir) / "ring"
         self._ring = create_ring(self._ring_path, settings.ring_mib, (maker.height, maker.width), maker.dtype)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._frames = open_socket(self._context, zmq.ROUTER)
-        bind(self._frames, settings.endpoint("frames"))
+        self._doors = open_doors(self._context, settings, "frames")
         self._desk = CameraDesk(open_socket(self._context, zmq.ROUTER))
         bind(self._desk.socket, settings.endpoint("camera"))
         self._waker = Waker()
@@ -81,14 +86,16 @@ class FrameServer:
         self._pump = FramePump(maker, self._ring, self._slots, self._recorder, self._waker)
         self._book = RunBook()
         self._leases = LeaseBook(maker.height, settings.bands)
-        self._roster = Roster(self._frames)
+        self._roster = Roster()
         books = (self._book, self._leases, self._slots)
         row_bytes = maker.width * np.dtype(maker.dtype).itemsize
-        self._dispatch = Dispatcher(books, self._roster, row_bytes, settings.credit_bytes)
+        self._fetcher = FrameFetcher(self._waker.wake)
+        pixels = PixelMessages(self._ring, self._fetcher, copy=settings.full_policy != "pause")
+        self._dispatch = Dispatcher(books, self._roster, pixels, row_bytes, settings.credit_bytes)
         greeting = (self.epoch, str(self._ring_path), self._ring.epoch)
         self._slow = SlowWatch(self._book, self._leases, self._roster, settings.slow_after_s)
         door = (self._roster, self._dispatch, self._slow)
-        self._reception = Reception(self._frames, greeting, books, door, self._state)
+        self._reception = Reception(self._doors, greeting, books, door, self._state)
         parts = (self._book, self._slots, self._recorder, self._pump, self._desk)
         self._runs = CameraRuns(settings, maker, info, self.epoch, parts, self._announce)
         self._view = CameraView(self._state, self._ring, books, self._roster, self._pump)
@@ -97,7 +104,7 @@ class FrameServer:
     def run(self) -> None:
         """Serve until `stop` is called."""
         poller = zmq.Poller()
-        for source in (self._frames, self._desk.socket, self._waker.fd):
+        for source in (*(door.socket for door in self._doors), self._desk.socket, self._waker.fd):
             poller.register(source, zmq.POLLIN)
         self._recorder.start()
         self._pump.start()
@@ -132,8 +139,10 @@ class FrameServer:
             self._runs.close_run(run.start.run_uid, "abort")
         self._pump.finish(1.0)
         self._recorder.finish(1.0)
+        self._fetcher.finish(1.0)
         self._state.close()
-        self._frames.close()
+        for door in self._doors:
+            door.socket.close()
         self._desk.socket.close()
         self._context.term()
         self._waker.close()

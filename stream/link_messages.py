@@ -45,7 +45,7 @@ class Welcome:
     hello_epoch: str
     """Epoch of the hello that is answered."""
     ring_path: str = ""
-    """File of the shared-memory ring; empty where there is none."""
+    """File of the shared-memory ring; empty where there is none: pixels come as `BandPixels`."""
     ring_epoch: str = ""
     """Epoch written in the ring's file: the file is the right one when both agree."""
 
@@ -132,6 +132,24 @@ class FramesReady:
     """(n,) ring slots, or NOT_IN_RING, or ABANDONED."""
     sequences: NDArray[np.uint64]
     """(n,) sequence numbers of the slots when the frames were written."""
+
+
+@dataclass(frozen=True)
+class BandPixels:
+    """Consecutive frames of a sweep for a band, with their pixels: what a worker without the ring gets."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    y0: int
+    """First camera row of the band."""
+    lease: int
+    """Lease under which they are sent."""
+    first: int
+    """Number of the first frame within the sweep: pass_index * len(frequency_mhz) + index."""
+    pixels: tuple[NDArray[np.generic], ...]
+    """(rows, x) counts of frames first, first + 1, ...: the rows of the band alone."""
 
 
 @dataclass(frozen=True)

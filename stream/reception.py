@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-
-import zmq
+from collections.abc import Sequence
 
 from stream.codec import SCHEMA_HASH, CodecError, decode, encode
 from stream.dispatch import Dispatcher
+from stream.doors import Door
 from stream.leases import Grant, LeaseBook
 from stream.link_messages import (
     Ack,
@@ -37,23 +37,23 @@ class Reception:
 
     Parameters
     ----------
-    socket
-        ROUTER of the frame plane.
+    doors
+        ROUTERs of the frame plane.
     greeting
-        (epoch of this server, path of the ring, epoch of the ring), told in every welcome.
+        (epoch of this server, path of the ring, epoch of the ring), told in every welcome on this host.
     door
         Who is here, what they are sent, and which bands of the living should move.
     """
 
     def __init__(
         self,
-        socket: zmq.Socket[bytes],
+        doors: Sequence[Door],
         greeting: tuple[str, str, str],
         books: tuple[RunBook, LeaseBook, SlotLedger],
         door: tuple[Roster, Dispatcher, SlowWatch],
         state: StatePublisher,
     ) -> None:
-        self._socket = socket
+        self._doors = doors
         self._greeting = greeting
         self._book, self._leases, self._slots = books
         self._roster, self._dispatch, self._slow = door
@@ -64,20 +64,24 @@ class Reception:
 
     def listen(self) -> None:
         """Take every message that waits."""
-        while (parts := receive(self._socket)) is not None:
+        for door in self._doors:
+            self._listen(door)
+
+    def _listen(self, door: Door) -> None:
+        while (parts := receive(door.socket)) is not None:
             identity = parts[0]
             try:
                 message = decode(parts[1:])
             except CodecError as error:
                 self._count(error.reason)
-                self._refuse(identity, error.code, error.reason)
+                self._refuse(door, identity, error.code, error.reason)
                 continue
             if isinstance(message, Hello):
-                self._hello(identity, message)
+                self._hello(door, identity, message)
                 continue
-            peer = self._roster.find(identity)
+            peer = self._roster.find(door, identity)
             if peer is None or (isinstance(message, Heartbeat | Goodbye) and message.epoch != peer.hello.epoch):
-                self._refuse(identity, "hello", "say hello first")
+                self._refuse(door, identity, "hello", "say hello first")
                 continue
             self._roster.touch(peer)
             self._take(peer, message)
@@ -137,24 +141,37 @@ class Reception:
             case _:
                 self._count(f"{type(message).__name__} of {peer.hello.name}")
 
-    def _hello(self, identity: bytes, hello: Hello) -> None:
+    def _hello(self, door: Door, identity: bytes, hello: Hello) -> None:
         if hello.schema != SCHEMA_HASH:
             reason = f"your message set is {hello.schema}, mine is {SCHEMA_HASH}: bring both to one version"
-            self._refuse(identity, "schema", reason)
+            self._refuse(door, identity, "schema", reason)
             return
         name = "builder" if hello.role == "builder" else hello.name
         if hello.role not in ("worker", "builder") or identity != name.encode() or (hello.role, name) == _TAKEN:
-            self._refuse(identity, "refused", "a peer is a worker or the builder, and its socket is named like itself")
+            reason = "a peer is a worker or the builder, and its socket is named like itself"
+            self._refuse(door, identity, "refused", reason)
             return
-        known = self._roster.find(identity)
+        if (reason := self._not_here(door, hello)) is not None:
+            self._refuse(door, identity, "refused", reason)
+            return
+        known = self._roster.find(door, identity)
         again = known is not None and known.hello.epoch == hello.epoch
         if not again and name in self._roster.workers:
             self._lose(name, "began again", Severity.MINOR)
-        peer = known if known is not None and again else self._roster.admit(identity, hello)
-        epoch, ring_path, ring_epoch = self._greeting
+        peer = known if known is not None and again else self._roster.admit(door, identity, hello)
+        epoch, ring_path, ring_epoch = (self._greeting[0], "", "") if door.remote else self._greeting
         self._roster.send(peer, Welcome("camera", epoch, hello.epoch, ring_path, ring_epoch))
         if not again:
             self._meet(peer)
+
+    def _not_here(self, door: Door, hello: Hello) -> str | None:
+        """Return why a peer may not come through this door, or None."""
+        if door.remote and hello.role == "builder":
+            return "the builder is on the frame server's host"
+        namesake = self._roster.workers.get(hello.name)
+        if namesake is not None and namesake.door is not door:
+            return f"there is a worker named {hello.name} already: give each its own name"
+        return None
 
     def _meet(self, peer: Peer) -> None:
         self.changed = True
@@ -206,8 +223,8 @@ class Reception:
         self._slots.close_sweep(key)
         self._dispatch.forget(key)
 
-    def _refuse(self, identity: bytes, code: str, reason: str) -> None:
-        send(self._socket, [identity, *encode(Refusal(code, reason[:500]))])
+    def _refuse(self, door: Door, identity: bytes, code: str, reason: str) -> None:
+        send(door.socket, [identity, *encode(Refusal(code, reason[:500]))])
 
     def _count(self, what: str) -> None:
         """Count what cannot be used; the log is limited, the count is not."""

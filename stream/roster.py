@@ -6,9 +6,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-import zmq
-
 from stream.codec import encode
+from stream.doors import Door
 from stream.link_messages import Hello
 from stream.messages import Json, WorkerHealth
 from stream.schema import Parts
@@ -23,6 +22,8 @@ MAX_QUEUED = 20_000
 class Peer:
     """One worker or the builder."""
 
+    door: Door
+    """Socket that it came through."""
     identity: bytes
     """Routing id of its socket."""
     hello: Hello
@@ -50,17 +51,16 @@ class Peer:
 class Roster:
     """Peers by name."""
 
-    def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self._socket = socket
+    def __init__(self) -> None:
         self.workers: dict[str, Peer] = {}
         self.builder: Peer | None = None
         self.past: dict[str, WorkerHealth] = {}
         self.leases_lost: dict[str, int] = {}
         self.gone: set[str] = set()
 
-    def admit(self, identity: bytes, hello: Hello) -> Peer:
+    def admit(self, door: Door, identity: bytes, hello: Hello) -> Peer:
         """Take a peer in under its name."""
-        peer = Peer(identity, hello, time.monotonic(), time.time())
+        peer = Peer(door, identity, hello, time.monotonic(), time.time())
         if hello.role == "builder":
             self.builder = peer
         else:
@@ -78,13 +78,13 @@ class Roster:
             self.past[name] = self._health(peer, 0, alive=False)
         return peer
 
-    def find(self, identity: bytes) -> Peer | None:
-        """Return the peer that speaks from this routing id."""
+    def find(self, door: Door, identity: bytes) -> Peer | None:
+        """Return the peer that speaks from this routing id of this door."""
         name = identity.decode("utf-8", "replace")
         peer = self.workers.get(name)
         if peer is None and self.builder is not None and self.builder.identity == identity:
-            return self.builder
-        return peer
+            peer = self.builder
+        return peer if peer is not None and peer.door is door else None
 
     def touch(self, peer: Peer) -> None:
         """Note that the peer spoke."""
@@ -126,7 +126,7 @@ class Roster:
         return sorted([*alive, *self.past.values()], key=lambda item: item.worker)
 
     def _try(self, peer: Peer, parts: Parts) -> Sent:
-        sent = send(self._socket, [peer.identity, *parts])
+        sent = send(peer.door.socket, [peer.identity, *parts])
         if sent is Sent.GONE:
             self._lost(peer)
         return sent

@@ -42,6 +42,7 @@ class Session:
         self._epoch = uuid.uuid4().hex
         self._hello_at = 0.0
         self._beat_at = 0.0
+        self._told = ""
         self.welcome: Welcome | None = None
 
     def due(self, beat_s: float, stats: Json) -> Hello | Heartbeat | None:
@@ -84,7 +85,9 @@ class Session:
         if refusal.code == "hello" and self.welcome is not None:
             self.restart()
             return Heard.ENDED
-        if refusal.code in ("schema", "protocol"):
-            _log.error("refused: %s", refusal.reason)
+        if self.welcome is None and refusal.code != "hello":
+            if refusal.reason != self._told:
+                _log.error("refused: %s", refusal.reason)
+                self._told = refusal.reason
             self._hello_at = time.monotonic() + REFUSED_S
         return Heard.NOTHING

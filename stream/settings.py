@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 T = TypeVar("T")
+_TCP_OFFSETS = {"frames": 0, "results": 1}
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,27 @@ class StreamSettings:
     """Bytes of frames in flight per worker."""
     archive_frames: bool = True
     """Write each frame to HDF5 (False in replays: the frames are on disk)."""
+    tcp_host: str = "127.0.0.1"
+    """Address that workers on other hosts connect to; anything but loopback needs `curve`."""
+    tcp_port: int = 0
+    """Port of `frames` over TCP, `results` has the next one; 0: no workers on other hosts."""
+    connect: str = ""
+    """Of a worker on another host: `tcp://host:port` of the frame server; empty on its own host."""
 
     def endpoint(self, name: str) -> str:
         """Return the ipc address of the socket `name`."""
         return f"ipc://{self.runtime_dir}/{name}"
+
+    def tcp_endpoint(self, name: str) -> str:
+        """Return the TCP address that `frames` or `results` is bound to; empty where workers are all on this host."""
+        return f"tcp://{self.tcp_host}:{self.tcp_port + _TCP_OFFSETS[name]}" if self.tcp_port else ""
+
+    def worker_endpoint(self, name: str) -> str:
+        """Return the address that a worker connects to for `frames` or `results`."""
+        if not self.connect:
+            return self.endpoint(name)
+        host, _, port = self.connect.rpartition(":")
+        return f"{host}:{int(port) + _TCP_OFFSETS[name]}"
 
 
 def load_settings(kind: type[T], path: str | Path) -> T:

@@ -16,6 +16,9 @@ CONTROL_BYTES = 8 * 1024 * 1024
 BULK_BYTES = 256 * 1024 * 1024
 """Largest part that result and state sockets accept."""
 
+VIEW_BYTES = 32 * 1024
+"""Parts of this size on are not copied where views are asked for."""
+
 
 class Sent(enum.Enum):
     """What became of a message."""
@@ -78,6 +81,31 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes] | None:
         return socket.recv_multipart(zmq.NOBLOCK)
     except zmq.Again:
         return None
+
+
+def receive_views(socket: zmq.Socket[bytes]) -> list[Part] | None:
+    """Return the next message's parts, or None where none waits; large parts are views of ZeroMQ's memory, not copies.
+
+    Small ones are copied: they may lie anywhere in its buffer, and arrays want to be aligned.
+    """
+    try:
+        frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+    return [frame.buffer if len(frame) >= VIEW_BYTES else frame.bytes for frame in frames]
+
+
+def watch_connection(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+    """Return a socket that tells when a connection of `socket` breaks; to be made before it connects."""
+    return socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+
+
+def lost_connection(watch: zmq.Socket[bytes]) -> bool:
+    """Tell whether the watched connection broke since the last call."""
+    lost = False
+    while receive(watch) is not None:
+        lost = True
+    return lost
 
 
 class Waker:

@@ -10,12 +10,23 @@ from collections import deque
 import zmq
 
 from stream.codec import CodecError, decode, encode
+from stream.doors import tcp_options
 from stream.link_messages import FinalAccepted, Goodbye, LeaseReturn, SpectrumAnswer, SpectrumAsk
 from stream.messages import Json
 from stream.outbox import TileOutbox
 from stream.sessions import Heard, Session
 from stream.settings import StreamSettings
-from stream.sockets import BULK_BYTES, Sent, Waker, open_socket, receive, send
+from stream.sockets import (
+    BULK_BYTES,
+    Sent,
+    Waker,
+    lost_connection,
+    open_socket,
+    receive,
+    receive_views,
+    send,
+    watch_connection,
+)
 
 BUILDER_BEAT_S = 0.5
 """Time between heartbeats to the builder, s."""
@@ -46,10 +57,13 @@ class WorkerIo(threading.Thread):
         self._beat_s = settings.heartbeat_s
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         identity = worker.encode()
-        self._frames = open_socket(self._context, zmq.DEALER, identity=identity)
-        self._frames.connect(settings.endpoint("frames"))
+        self._frames = open_socket(self._context, zmq.DEALER, identity=identity, max_bytes=BULK_BYTES)
         self._results = open_socket(self._context, zmq.DEALER, identity=identity, max_bytes=BULK_BYTES, high_water=200)
-        self._results.connect(settings.endpoint("results"))
+        self._watch = watch_connection(self._frames) if settings.connect else None
+        for socket, name in ((self._frames, "frames"), (self._results, "results")):
+            if settings.connect:
+                tcp_options(socket)
+            socket.connect(settings.worker_endpoint(name))
         self._server = Session("worker", worker)
         self._builder = Session("worker", worker)
         self._waker = Waker()
@@ -95,11 +109,15 @@ class WorkerIo(threading.Thread):
     def run(self) -> None:
         """Work until `finish`."""
         poller = zmq.Poller()
-        for source in (self._frames, self._results, self._waker.fd):
+        for source in (self._frames, self._results, self._waker.fd, *([] if self._watch is None else [self._watch])):
             poller.register(source, zmq.POLLIN)
         while not self._ended:
             poller.poll(int(self._beat_s * 500) or 1)
             self._waker.clear()
+            if self._watch is not None and lost_connection(self._watch) and self._server.welcome is not None:
+                # what was on its way is lost on both sides: leases, frames and acknowledgements begin anew
+                _log.warning("the connection to the frame server broke")
+                self._rehello.set()
             if self._rehello.is_set():
                 self._rehello.clear()
                 self._server.restart()
@@ -157,15 +175,23 @@ class WorkerIo(threading.Thread):
         self.inbox.put(SessionEnded())
 
     def _next(self, socket: zmq.Socket[bytes]) -> object | None:
-        while (parts := receive(socket)) is not None:
+        while (parts := receive_views(socket) if self._watch is not None else receive(socket)) is not None:
             try:
                 return decode(parts)
             except CodecError as error:
-                self.malformed += 1
-                _log.warning("dropped a message: %s", error.reason)
+                self.count_malformed(error.reason)
         return None
 
+    def count_malformed(self, reason: str) -> None:
+        """Count a message that cannot be used; the log is limited, the count is not."""
+        self.malformed += 1
+        if self.malformed <= 10 or self.malformed % 1000 == 0:
+            _log.warning("dropped a message: %s (%d so far)", reason, self.malformed)
+
     def _farewell(self) -> None:
+        if self._watch is not None:
+            self._frames.disable_monitor()
+            self._watch.close()
         for socket, session in ((self._frames, self._server), (self._results, self._builder)):
             if session.welcome is not None:
                 send(socket, encode(Goodbye(self._worker, session.epoch)))

@@ -8,9 +8,10 @@ import time
 from collections import deque
 from types import TracebackType
 
-from stream.bands import Band, BandFrame, BandGranted, BandRevoked, FrameSource, WorkerEvent
+from stream.bands import Band, BandFrame, BandGranted, BandRevoked, FrameSource, Taken, WorkerEvent
 from stream.link_messages import (
     Ack,
+    BandPixels,
     FramesReady,
     LeaseGrant,
     LeaseReturn,
@@ -56,7 +57,7 @@ class WorkerLink:
         self._sweeps: dict[SweepKey, SweepStart] = {}
         self._bands: dict[tuple[SweepKey, int], Band] = {}
         self._events: deque[WorkerEvent] = deque()
-        self._ready: deque[FramesReady] = deque()
+        self._ready: deque[FramesReady | BandPixels] = deque()
         self._touched: dict[tuple[SweepKey, int], Band] = {}
         self.duplicates = 0
         self.refused_tiles = 0
@@ -159,7 +160,7 @@ class WorkerLink:
 
     def _handle(self, message: object) -> None:
         match message:
-            case FramesReady():
+            case FramesReady() | BandPixels():
                 self._ready.append(message)
             case LeaseGrant():
                 self._grant(message)
@@ -185,6 +186,8 @@ class WorkerLink:
                 pass
 
     def _welcome(self, welcome: Welcome) -> None:
+        if not welcome.ring_path:
+            return
         try:
             self._source.open(welcome.ring_path, welcome.ring_epoch)
         except RingError as error:
@@ -249,7 +252,7 @@ class WorkerLink:
                 self._ready.popleft()
                 continue
             room = MAX_FRAMES - len(self._events)
-            taken = band.take(ready, self._source, room)
+            taken = self._taken(band, ready, room)
             self._events.extend(taken.frames)
             self.duplicates += taken.duplicates
             if taken.missing is not None:
@@ -259,6 +262,15 @@ class WorkerLink:
                 self._ready.popleft()
             else:
                 self._ready[0] = taken.rest
+
+    def _taken(self, band: Band, ready: FramesReady | BandPixels, room: int) -> Taken:
+        if isinstance(ready, FramesReady):
+            return band.take(ready, self._source, room)
+        try:
+            return band.take_pixels(ready, room)
+        except ValueError as error:
+            self._io.count_malformed(str(error))
+            return Taken()
 
     def _flush_acks(self) -> None:
         """Send one cumulative acknowledgement per band that changed."""

@@ -45,6 +45,8 @@ def values(hint, name: str):
         return ANY_ARRAY if scalar is np.generic else any_array(np.dtype(scalar).str)
     if hint == messages.Json:
         return st.dictionaries(TEXT, JSON, max_size=3)
+    if get_origin(hint) is tuple:
+        return st.lists(ANY_ARRAY, max_size=3).map(tuple)
     if get_origin(hint) is not None:
         return st.dictionaries(TEXT, ANY_ARRAY, max_size=3)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
@@ -73,8 +75,8 @@ def same(a: object, b: object) -> bool:
         return type(a) is type(b) and all(same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     return type(a) is type(b) and (a == b or (a != a and b != b))
 
 

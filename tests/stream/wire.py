@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,19 @@ def sweep_request(uid: str, sweep: int, count: int = 10, passes: int = 4) -> Swe
     return SweepRequest(uid, sweep, SweepRole.WARMING, np.linspace(2800.0, 3400.0, count), passes)
 
 
+def free_ports() -> int:
+    """A port that is free now, and so is the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
 def wait_for(condition, timeout_s: float, what: str):
     """Poll a condition; events of other processes have no other handle."""
     until = time.monotonic() + timeout_s
@@ -89,9 +103,10 @@ class Rig:
         (folder / "settings.json").write_text(json.dumps(asdict(self.settings)))
         self.processes: list[subprocess.Popen] = []
 
-    def start(self, module: str, *arguments: str) -> subprocess.Popen:
+    def start(self, module: str, *arguments: str, settings: Path | None = None) -> subprocess.Popen:
+        file = settings or self.folder / "settings.json"
         process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.stream.{module}", str(self.folder / "settings.json"), *arguments],
+            [sys.executable, "-m", f"tests.stream.{module}", str(file), *arguments],
             cwd=ROOT,
         )
         self.processes.append(process)
@@ -103,6 +118,15 @@ class Rig:
         process = self.start("camera_process", str(rate_hz), str(height), str(width))
         wait_for(ready.exists, 60, "camera")
         return process
+
+    def tcp_worker(self, name: str, *arguments: str, port: int = 0) -> subprocess.Popen:
+        """A worker as on another host: it knows an address, and no folder of this rig."""
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
+        connect = f"tcp://127.0.0.1:{port or self.settings.tcp_port}"
+        away = replace(self.settings, runtime_dir=str(home), data_dir=str(home), connect=connect, tcp_port=0)
+        (home / "settings.json").write_text(json.dumps(asdict(away)))
+        return self.start("worker_process", name, *arguments, settings=home / "settings.json")
 
     def worker(self, name: str, *arguments: str) -> subprocess.Popen:
         return self.start("worker_process", name, *arguments)
