@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from stream.messages import RunStart, SweepStart
 from stream.records import run_start_from_json, run_start_to_json, sweep_from_record, sweep_to_record
+from stream.writing_mark import WritingMark
 
 FORMAT = "nvdac-frames-1"
 """Value of the root attribute `nvdac_format`."""
@@ -104,6 +105,11 @@ class FrameWriter:
             self._file = h5py.File(self.path, "x", libver="latest")
         except OSError as error:
             raise FramesError(f"cannot make the frames file {self.path}: {error}") from error
+        try:
+            self._mark = WritingMark(self.path)
+        except OSError as error:
+            self._file.close()
+            raise FramesError(f"cannot mark the frames file {self.path} as being written: {error}") from error
         self._frames, self._columns, self._records, self._offsets = self._create(start.run_uid, text)
         self._file.swmr_mode = True
 
@@ -192,6 +198,7 @@ class FrameWriter:
         if self._file.id.valid:
             self.flush()
             self._file.close()
+        self._mark.release()
 
     def __enter__(self) -> FrameWriter:
         return self
@@ -248,9 +255,13 @@ class FrameFile:
         self._refresh()
         return [sweep for sweep in self.sweeps if self._complete(sweep)]
 
+    def frames_of(self, sweep: int) -> int:
+        """Return how many different frames of a sweep are on disk now."""
+        self._refresh()
+        return sum(1 for number, _, _ in self._rows if number == sweep)
+
     def _complete(self, sweep: SweepStart) -> bool:
-        found = sum(1 for number, _, _ in self._rows if number == sweep.sweep)
-        return found == sweep.passes * len(sweep.frequency_mhz)
+        return self.frames_of(sweep.sweep) == sweep.passes * len(sweep.frequency_mhz)
 
     def frames(self, sweep: int) -> Iterator[tuple[int, int, NDArray[Any]]]:
         """Yield (pass, index, frame (y, x)) of one sweep in the order they were sent, each once."""

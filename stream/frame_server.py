@@ -6,6 +6,7 @@ and this loop owns everything else. It never waits for a peer.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import TracebackType
 import numpy as np
 import zmq
 
+from stream.archive_hdf5 import FramesError
 from stream.camera_desk import CameraDesk, ended
 from stream.camera_runs import CameraRuns
 from stream.camera_view import CameraView
@@ -28,6 +30,7 @@ from stream.link_messages import Heartbeat
 from stream.messages import Json, RunStart, RunStop, Severity, SweepStart
 from stream.pixels import PixelMessages
 from stream.reception import Reception
+from stream.recover_frames import gather, part_again
 from stream.ring import create_ring
 from stream.roster import Peer, Roster
 from stream.run_book import RunBook, SweepPhase, SweepRecord
@@ -74,6 +77,8 @@ class FrameServer:
         for folder in (settings.runtime_dir, settings.data_dir):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ring_path = Path(settings.runtime_dir) / "ring"
+        # before the new ring takes the place of the one that a killed predecessor left
+        self._left = gather(settings.data_dir, self._ring_path) if settings.archive_frames else []
         self._ring = create_ring(self._ring_path, settings.ring_mib, (maker.height, maker.width), maker.dtype)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._doors = open_doors(self._context, settings, "frames")
@@ -108,6 +113,8 @@ class FrameServer:
             poller.register(source, zmq.POLLIN)
         self._recorder.start()
         self._pump.start()
+        if self._left:
+            threading.Thread(target=self._mend, name="frames-mender", daemon=True).start()
         beat_s = self._settings.heartbeat_s
         listened = time.monotonic()
         while not self._stop:
@@ -124,6 +131,19 @@ class FrameServer:
             self._dispatch.send()
             self._desk.news(self._runs.progress)
             self._routine(beat_s)
+
+    def _mend(self) -> None:
+        """Make ordinary files of those that a killed predecessor left."""
+        left, self._left = self._left, []
+        for path, rescued in left:
+            try:
+                parted = part_again(path, rescued)
+            except FramesError as error:
+                self._state.event(Severity.MAJOR, f"{error}; `nvdac recover` tries again")
+            else:
+                if parted is not None:
+                    severity = Severity.MAJOR if parted.damaged else Severity.MINOR
+                    self._state.event(severity, parted.sentence())
 
     def stop(self) -> None:
         """Ask `run` to end; safe from a signal handler and from other threads."""

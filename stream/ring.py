@@ -109,6 +109,11 @@ class Ring:
             and int(self._run[slot]) == key.run
         )
 
+    def find(self, run: int, sweep: int) -> dict[int, int]:
+        """Return number -> slot of the whole frames of a run's sweep that the ring holds."""
+        whole = (self._sequence % 2 == 0) & (self._sequence > 0) & (self._run == run) & (self._sweep == sweep)
+        return {int(self._number[slot]): int(slot) for slot in np.flatnonzero(whole)}
+
     def crc(self, slot: int) -> int:
         """Return the crc32c of the slot's frame."""
         return int(self._crc[slot])
@@ -163,6 +168,20 @@ def open_ring(path: str | Path, epoch: str) -> Ring:
     RingError
         Where the file is absent, is no ring or is another process's newer one.
     """
+    ring = open_ring_left(path)
+    if ring.epoch != epoch:
+        raise RingError(f"{path} is not the ring that was announced")
+    return ring
+
+
+def open_ring_left(path: str | Path) -> Ring:
+    """Open whatever ring is there: its writer may be gone.
+
+    Raises
+    ------
+    RingError
+        Where the file is absent or is no ring.
+    """
     try:
         with Path(path).open("rb") as file:
             memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -171,8 +190,9 @@ def open_ring(path: str | Path, epoch: str) -> Ring:
     if len(memory) < _PAGE:
         raise RingError(f"{path} is not a ring")
     header = np.frombuffer(memory, _FILE_HEADER, 1)[0]
-    if bytes(header["magic"]) != MAGIC or bytes(header["epoch"]).decode("ascii", "replace") != epoch:
+    if bytes(header["magic"]) != MAGIC:
         raise RingError(f"{path} is not the ring that was announced")
+    epoch = bytes(header["epoch"]).decode("ascii", "replace")
     shape, dtype = (int(header["height"]), int(header["width"])), bytes(header["dtype"]).decode()
     slots = int(header["slots"])
     if len(memory) < _PAGE + slots * slot_bytes(shape, dtype):
