@@ -73,10 +73,12 @@ def test_a_killed_camera_s_file_is_made_whole_by_its_successor(rig):
         measure(control, "run-p", 0)
         assert np.array_equal(gathered.until_cube("run-p", 0), known_cube(0, 10, 4))
         wait_for(lambda: on_disk(path) == 40, 60, "sweep 0 on disk")
+        measure(control, "run-p", 1, passes=40)
+        wait_for(lambda: on_disk(path) > 40, 60, "the beginning of sweep 1 on disk")
         # from now on the disk is full: frames are published, and only the ring has them
         resource.prlimit(camera.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-        measure(control, "run-p", 1)
-        sent = gathered.until(lambda: (n := control.progress("run-p", 1)[0]) > 20 and n, 60, "half of sweep 1")
+        full = control.progress("run-p", 1)[0]
+        sent = gathered.until(lambda: (n := control.progress("run-p", 1)[0]) > full + 40 and n, 60, "more of sweep 1")
         flow.kill(camera)
         assert on_disk(path) < 40 + sent
         flow.camera(rate_hz=200)
