@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.rig_file import RigFile
-from plans.adaptive import TemperatureLimits
+from plans.ladder import TemperatureLimits
 from plans.settings import RunInfo, SweepSettings, ZfcSettings, frequencies_from_windows
 from stream.messages import Json
 
@@ -25,7 +25,13 @@ def history_settings(rig_file: RigFile) -> ZfcSettings:
         field_gauss=plan.field_gauss,
         base_temperature_k=plan.base_temperature_k,
         tc_max_k=plan.tc_max_k,
-        limits=TemperatureLimits(top_k=plan.top_temperature_k),
+        reference_passes=plan.reference_passes,
+        limits=TemperatureLimits(
+            top_k=plan.top_temperature_k,
+            passes_min=plan.passes,
+            passes_max=plan.passes_max,
+            tc_goal_k=plan.tc_goal_k,
+        ),
     )
 
 

@@ -88,7 +88,13 @@ class PlanSection:
     frequency_windows_mhz: tuple[tuple[float, float, int], ...] = ()
     """Windows of the frequency list: first, last, number of points (both ends included)."""
     passes: int = 6
-    """Traversals of the list per sweep."""
+    """Traversals of the list per sweep; of the warming's sweeps the fewest where `passes_max` is set."""
+    passes_max: int = 0
+    """Most passes at one temperature of the warming, as its maps need them; 0 takes `passes` everywhere."""
+    reference_passes: int = 0
+    """Passes of the opening reference; 0 takes `passes`."""
+    tc_goal_k: float = 0.5
+    """Uncertainty of Tc that the averaging aims at, K; used where `passes_max` is set."""
     field_gauss: float = 97.0
     """Field along the culet normal, G."""
     base_temperature_k: float = 20.0

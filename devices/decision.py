@@ -8,7 +8,7 @@ from typing import Any
 from ophyd import Component, Device, Kind, Signal
 from ophyd.status import Status
 
-POLICY_VERSION = "quantiser-1"
+POLICY_VERSION = "quantiser-2"
 """Name of the policy; a change in what it decides changes it."""
 
 
@@ -22,6 +22,8 @@ class DecisionRecord(Device):
     reason = Component(Signal, value="", kind=Kind.normal)
     sweep = Component(Signal, value=-1, kind=Kind.normal)
     points_planned = Component(Signal, value=0, kind=Kind.normal)
+    passes = Component(Signal, value=0, kind=Kind.normal)
+    sigma_s_goal = Component(Signal, value=0.0, kind=Kind.normal)
     path_json = Component(Signal, value="[]", kind=Kind.normal)
     scores_json = Component(Signal, value="{}", kind=Kind.normal)
     inputs_json = Component(Signal, value="{}", kind=Kind.normal)

@@ -17,85 +17,17 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from plans.averaging import with_passes
+from plans.ladder import Decision, PointSummary, TemperatureLimits
+
+__all__ = ["Decision", "PointSummary", "TemperatureLimits", "decide", "fixed_step", "percent"]
+
 Array = NDArray[np.float64]
 
 GRID_K = 0.5
 """Resolution of the temperatures that are considered, K."""
 ERROR_PER_WIDTH = 0.25
 """Mean distance of a Tc from the middle of its cell, in units of the cell's width."""
-
-
-@dataclass(frozen=True)
-class TemperatureLimits:
-    """What the ladder may do."""
-
-    top_k: float = 150.0
-    """Last set point, in the normal state, K."""
-    min_step_k: float = 2.0
-    """Smallest step, K."""
-    max_step_k: float = 8.0
-    """Largest step while any Tc is open, K."""
-    closed_step_k: float = 35.0
-    """Largest step once nothing is open, K."""
-    fixed_step_k: float = 4.0
-    """Step of the fixed ladder that stands in when the analysis is silent, K."""
-    tc_max_k: float = 150.0
-    """Nothing superconducts above this: there the steps may be large whatever the maps say, K."""
-    open_threshold: float = 0.02
-    """Share of the superconducting pixels below which nothing counts as open."""
-    point_price_k: float = 0.06
-    """A further point is worth taking where it lowers the mean expected error of Tc by this much, K."""
-
-    def __post_init__(self) -> None:
-        """Refuse limits that contradict each other."""
-        if not 0 < self.min_step_k <= self.max_step_k <= self.closed_step_k:
-            raise ValueError("steps must satisfy 0 < min_step_k <= max_step_k <= closed_step_k")
-        if self.fixed_step_k <= 0 or self.point_price_k <= 0:
-            raise ValueError("fixed_step_k and point_price_k must be positive")
-
-
-@dataclass(frozen=True)
-class PointSummary:
-    """What one point of the ladder told, as far as a decision needs it."""
-
-    set_point_k: float
-    """Set point of the cryostat, K."""
-    temperature_k: float
-    """Temperature at the sample, K."""
-    valid: bool
-    """False where the analysis gave nothing to decide on."""
-    reason: str = ""
-    """Why not."""
-    open_fraction: float = 1.0
-    """Share of the superconducting pixels whose Tc is still open."""
-    tc_sigma_median_k: float = 0.0
-    """Median uncertainty of Tc, K."""
-    fraction_changed: float = 0.0
-    """Share of the sample's resolution elements with s != 1."""
-    candidate_temperature_k: tuple[float, ...] = ()
-    """Candidate sample temperatures, K; kept for the newest point only."""
-    tc_density_per_k: tuple[float, ...] = ()
-    """Expected share of the superconducting pixels with Tc there, per K."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Where to go next, and why."""
-
-    next_temperature_k: float | None
-    """Next set point, K; None at the end of the ladder."""
-    reason: str
-    """One sentence with numbers, for people."""
-    fallback: bool = False
-    """True where the fixed ladder stood in for the analysis."""
-    step_k: float = 0.0
-    """The step, K."""
-    path_k: tuple[float, ...] = ()
-    """Set points expected from here to the top, the next one first, K."""
-    candidate_temperature_k: tuple[float, ...] = ()
-    """Set points that were weighed, K."""
-    gain: tuple[float, ...] = ()
-    """Their scores, 0 for the worst and 1 for the best."""
 
 
 def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decision:
@@ -113,6 +45,11 @@ def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decisi
     Decision
         `next_temperature_k` is above the last set point and at most `limits.top_k`, which ends the ladder.
     """
+    return with_passes(_where(history, limits), history, limits)
+
+
+def _where(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decision:
+    """Return the next set point, without the passes."""
     last = history[-1]
     here = last.set_point_k
     if here >= limits.top_k:

@@ -16,8 +16,10 @@ from bluesky.utils import MsgGenerator
 from devices.camera_requests import SweepPlan
 from devices.decision import POLICY_VERSION
 from devices.rig import Rig
-from plans.adaptive import Decision, PointSummary, decide
+from plans.adaptive import decide
+from plans.averaging import more_passes
 from plans.journal import Journal
+from plans.ladder import Decision, PointSummary, TemperatureLimits
 from plans.records import inputs_to_json, trim_history
 from plans.run import check_sweep, run, start_metadata
 from plans.settings import RunInfo, ZfcSettings
@@ -99,7 +101,9 @@ def _check(rig: Rig, settings: ZfcSettings) -> None:
         rig.magnet.check_value(settings.field_gauss)
 
 
-def summary_of(report: AnalysisReport, valid: bool, set_point_k: float, temperature_k: float) -> PointSummary:
+def summary_of(
+    report: AnalysisReport, valid: bool, set_point_k: float, temperature_k: float, passes: int = 0
+) -> PointSummary:
     """Return what the policy needs of a report; arrays and numbers only where they may be used."""
     if not valid:
         return PointSummary(
@@ -112,6 +116,10 @@ def summary_of(report: AnalysisReport, valid: bool, set_point_k: float, temperat
         open_fraction=float(report.open_fraction),
         tc_sigma_median_k=float(report.tc_sigma_median_k),
         fraction_changed=float(report.fraction_changed),
+        s_low=float(report.s_low),
+        s_high=float(report.s_high),
+        sigma_s_median=float(report.sigma_s_median),
+        passes=passes,
         candidate_temperature_k=tuple(float(value) for value in report.candidate_temperature_k),
         tc_density_per_k=tuple(float(value) for value in report.tc_density_per_k),
     )
@@ -143,7 +151,8 @@ class _Warming:
         yield from settle_temperature(self.rig, top)
         yield from require_sample_above(self.rig, self._normal_above_k, "the opening reference")
         yield from ramp_field(self.rig, self.settings.field_gauss)
-        yield from self._point(SweepRole.OPENING_REFERENCE, FieldHistory.NORMAL_STATE)
+        passes = self.settings.reference_passes or self.settings.sweep.passes
+        yield from self._point(SweepRole.OPENING_REFERENCE, FieldHistory.NORMAL_STATE, passes)
 
     def _cool_in_zero_field(self) -> MsgGenerator[None]:
         """Field off in the normal state, down to the base, field on."""
@@ -166,6 +175,7 @@ class _Warming:
         """Sweeps from the base to the top, each set point decided on the maps before it."""
         history: list[PointSummary] = []
         set_point = self.settings.base_temperature_k
+        planned = Decision(set_point, "the base")
         while True:
             closing = set_point >= self.settings.limits.top_k
             role = SweepRole.CLOSING_REFERENCE if closing else SweepRole.WARMING
@@ -173,20 +183,31 @@ class _Warming:
                 yield from self.journal.phase("closing", FieldHistory.ZFC_FW)
             yield from settle_temperature(self.rig, set_point, from_below=True)
             yield from self._flag_overshoot(set_point)
-            temperature_k = yield from self._point(role, FieldHistory.ZFC_FW)
-            history.append(self._summary(set_point, temperature_k))
-            decision = yield from self._decide(history)
-            if decision.next_temperature_k is None:
+            history.append((yield from self._averaged(role, set_point, planned)))
+            planned = yield from self._decide(history)
+            if planned.next_temperature_k is None:
                 return
-            set_point = decision.next_temperature_k
+            set_point = planned.next_temperature_k
 
-    def _point(self, role: SweepRole, history: FieldHistory) -> MsgGenerator[float]:
+    def _averaged(self, role: SweepRole, set_point_k: float, planned: Decision) -> MsgGenerator[PointSummary]:
+        """Take a point's sweep, and further ones until its sigma_s is reached or its passes are used up."""
+        passes = planned.passes or self.settings.sweep.passes
+        done = 0
+        while True:
+            temperature_k = yield from self._point(role, FieldHistory.ZFC_FW, passes)
+            done += passes
+            summary = self._summary(set_point_k, temperature_k, passes)
+            passes = more_passes(summary, done, planned.sigma_s_goal, self._limits)
+            if passes <= 0:
+                return summary
+
+    def _point(self, role: SweepRole, history: FieldHistory, passes: int) -> MsgGenerator[float]:
         """R, sweep, analysis, records; returns the sample's temperature, K."""
         cryostat: Any = self.rig.cryostat
         sweep_settings = self.settings.sweep
         resistance = yield from measure_transport(self.rig)
         load = yield from self._load_index()
-        plan = SweepPlan(role, sweep_settings.frequency_mhz, sweep_settings.passes, load, history)
+        plan = SweepPlan(role, sweep_settings.frequency_mhz, passes, load, history)
         sweep = yield from odmr_sweep(self.rig, plan, sweep_settings)
         temperature = yield from read_now(cryostat.sample_k)
         yield from record_state(self.rig)
@@ -198,7 +219,7 @@ class _Warming:
         """Decide, and record the decision with its inputs."""
         recorder: Any = self.rig.decision
         rows = trim_history(history)
-        limits = replace(self.settings.limits, tc_max_k=self.settings.tc_max_k)
+        limits = self._limits
         decision = decide(rows, limits)
         following = decision.next_temperature_k
         scores = {"candidate_temperature_k": decision.candidate_temperature_k, "gain": decision.gain}
@@ -210,6 +231,8 @@ class _Warming:
             "reason": decision.reason,
             "sweep": len(history),
             "points_planned": len(decision.path_k),
+            "passes": decision.passes,
+            "sigma_s_goal": decision.sigma_s_goal,
             "path_json": json.dumps(decision.path_k),
             "scores_json": json.dumps(scores),
             "inputs_json": inputs_to_json(rows, limits),
@@ -219,9 +242,19 @@ class _Warming:
         yield from self.journal.decision(len(history), decision)
         return decision
 
-    def _summary(self, set_point_k: float, temperature_k: float) -> PointSummary:
+    def _summary(self, set_point_k: float, temperature_k: float, passes: int) -> PointSummary:
         analysis: Any = self.rig.analysis
-        return summary_of(analysis.answer, bool(analysis.valid.get()), set_point_k, temperature_k)
+        return summary_of(analysis.answer, bool(analysis.valid.get()), set_point_k, temperature_k, passes)
+
+    @property
+    def _limits(self) -> TemperatureLimits:
+        """The ladder's limits with what the other settings know."""
+        settings = self.settings
+        return replace(
+            settings.limits,
+            tc_max_k=settings.tc_max_k,
+            reference_passes=settings.reference_passes or settings.sweep.passes,
+        )
 
     def _flag_overshoot(self, set_point_k: float) -> MsgGenerator[None]:
         """Tell people where the sample overshot: s then reflects the highest temperature, not the present one."""

@@ -12,7 +12,7 @@ from bluesky.utils import MsgGenerator
 
 from devices.announcer import Announcement
 from devices.rig import Rig
-from plans.adaptive import Decision
+from plans.ladder import Decision
 from stream.messages import FieldHistory
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plans.adaptive import Decision, PointSummary, TemperatureLimits, decide
+from plans.adaptive import decide
+from plans.ladder import Decision, PointSummary, TemperatureLimits
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from plans.adaptive import TemperatureLimits
+from plans.ladder import TemperatureLimits
 from stream.messages import Json
 
 
@@ -73,6 +73,8 @@ class ZfcSettings:
     """Distance from `tc_max_k` at which a zero-field cool may start, K."""
     remanence_gauss: float = 0.3
     """Largest field at which a zero-field cool may start, G."""
+    reference_passes: int = 0
+    """Passes of the opening reference, whose noise every temperature shares; 0 takes those of the sweep."""
     overshoot_k: float = 0.2
     """Overshoot from which a warming point is flagged, K."""
     limits: TemperatureLimits = field(default_factory=TemperatureLimits)
