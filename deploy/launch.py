@@ -14,8 +14,8 @@ from deploy.rig_file import RigFile
 from deploy.site import Site, new_site, runtime_root, take_port
 from stream.settings import StreamSettings, dump_settings
 
-READY_TIMEOUT_S = 240.0
-"""A first start compiles the kernels, about a minute on two loaded cores."""
+READY_TIMEOUT_S = 600.0
+"""A first start compiles the kernels, a minute on two free cores; on a busy machine it took more than four."""
 DATA_FLOOR_MIB = 64.0
 """Free space without which no site starts: catalog, logs and a few maps, MiB."""
 RUNTIME_FLOOR_MIB = 32.0
