@@ -1,9 +1,10 @@
 """Where diamagnetism appears: Tc per pixel from signed s - 1 against temperature, with its posterior.
 
-Tc is the extrapolated onset of A [1 - (T/Tc)^n]_+ : the temperature at which the unrounded law reaches zero. A may have
-either sign (suppressed pixels and enhanced rims count alike); n is summed over 1 to 4; the onset is rounded by a spread
-of Tc inside the pixel; the noise of the pixel's reference, common to all its temperatures, is a free offset of known
-width. So neither the exponent nor the shape near the onset is assumed, and the uncertainty contains both.
+Tc is the extrapolated onset of A [1 - (T/Tc)^n]^m_+ : the temperature at which the unrounded law reaches zero. A may
+have either sign (suppressed pixels and enhanced rims count alike); n, m and the spread of Tc inside the pixel that
+rounds the onset are summed over (`analyzers.onset_forms`); the noise of the pixel's reference, common to all its
+temperatures, is a free offset of known width. So neither the law nor the shape near the onset is assumed, and the
+uncertainty contains both.
 
 The estimator takes whatever temperatures there are, from the first on; while a warming is under way the same posterior
 says how the superconducting pixels' Tc are expected to be spread above the present temperature.
@@ -17,25 +18,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analyzers.kernels.onset import onset_posteriors
+from analyzers.onset_forms import DEFINITION, FORMS, OnsetForm, response_table
+from analyzers.onset_information import expected_information_bits
 from analyzers.status import StatusCode
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-DEFINITION = "extrapolated onset of A[1-(T/Tc)^n], n from 1 to 4"
-"""Name of the Tc definition, stored with every map."""
 
 
 @dataclass(frozen=True)
 class OnsetSettings:
     """What the estimator takes as known."""
 
-    rounding_k: float = 1.5
-    """Standard deviation of the spread of Tc inside one pixel, K."""
+    forms: tuple[OnsetForm, ...] = FORMS
+    """Laws that are summed over: nothing about the shape is assumed beyond them."""
     amplitude_sigma: float = 0.1
     """Standard deviation of the amplitude's prior, either sign; wider than any s - 1 seen."""
-    exponents: tuple[float, ...] = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0)
-    """Exponents that are summed over, equally likely: dense enough not to shift Tc by 0.5 K where s is precise."""
     below_first_k: float = 10.0
     """How far the Tc grid reaches below the first temperature, K."""
     tc_flat_k: float = 100.0
@@ -59,17 +57,17 @@ class OnsetEstimate:
     tc_sigma_k: Array
     """Half of the central 68 % of Tc, K."""
     amplitude: Array
-    """A at the best exponent and Tc: s - 1 far below Tc."""
+    """A at the best form and Tc: s - 1 far below Tc."""
     amplitude_sigma: Array
     """Its standard deviation."""
     exponent: Array
     """Mean exponent n."""
     significance: Array
-    """|A| over its sigma at the best exponent and Tc; NaN without data."""
+    """|A| over its sigma at the best form and Tc; NaN without data."""
     open_probability: Array
     """Probability that Tc lies above the last temperature."""
     chi2: Array
-    """chi2 per point of the best exponent and Tc."""
+    """chi2 per point of the best form and Tc."""
     status: NDArray[np.uint8]
     """OK; LOW_SNR: no significant onset; NOT_YET_MEASURED: Tc above the last point; NOT_IDENTIFIABLE: too wide."""
     posterior: NDArray[np.float32]
@@ -80,6 +78,8 @@ class OnsetEstimate:
     """Highest temperature so far, K."""
     superconducting: Mask
     """True where the onset is significant."""
+    point_sigma: Array
+    """Median noise of one point, without what the reference shares: what the next point is expected to have."""
     definition: str = DEFINITION
     """Name of the Tc definition."""
 
@@ -98,6 +98,8 @@ class TcDensity:
     """Median uncertainty of Tc over the superconducting pixels, K; 0 without any."""
     superconducting: int
     """Number of superconducting pixels."""
+    information_bits: Array
+    """(m,) what a point at the candidate is expected to say about Tc, bits per superconducting pixel."""
 
 
 def tc_grid_k(first_k: float, settings: OnsetSettings) -> Array:
@@ -107,32 +109,6 @@ def tc_grid_k(first_k: float, settings: OnsetSettings) -> Array:
     return np.arange(start, end + 0.5 * settings.step_k, settings.step_k)
 
 
-def response_table(temperature_k: ArrayLike, grid_k: ArrayLike, exponents: ArrayLike, rounding_k: float) -> Array:
-    """Return [1 - (T/Tc)^n]_+ averaged over the spread of Tc.
-
-    Parameters
-    ----------
-    temperature_k, grid_k, exponents
-        (t,) temperatures, K; (k,) values of Tc, K; (e,) exponents.
-    rounding_k
-        Standard deviation of the spread of Tc, K.
-
-    Returns
-    -------
-    (t, e, k) response between 0 and 1.
-    """
-    t = np.asarray(temperature_k, dtype=np.float64)[:, None, None]
-    tc = np.asarray(grid_k, dtype=np.float64)
-    n = np.asarray(exponents, dtype=np.float64)[:, None]
-    offset = np.linspace(-3.0, 3.0, 25)
-    weight = np.exp(-0.5 * offset**2)
-    table = np.zeros((t.size, n.size, tc.size))
-    for z, w in zip(offset, weight / weight.sum(), strict=True):
-        ratio = t / np.maximum(tc + z * rounding_k, 0.5)
-        table += w * np.maximum(0.0, 1.0 - np.minimum(ratio, 1.0) ** n)
-    return table
-
-
 def _first_response(table: Array) -> NDArray[np.int64]:
     """Return (t,) the first index of Tc with any response; the grid's size where there is none."""
     silent = (table <= 0.0).all(axis=1)
@@ -140,7 +116,9 @@ def _first_response(table: Array) -> NDArray[np.int64]:
 
 
 def _log_prior(grid_k: Array, settings: OnsetSettings) -> Array:
-    return -np.maximum(0.0, grid_k - settings.tc_flat_k) / 10.0
+    """Return the (e, k) log prior of form and Tc."""
+    of_form = np.log([form.weight for form in settings.forms])
+    return of_form[:, None] - np.maximum(0.0, grid_k - settings.tc_flat_k) / 10.0
 
 
 def estimate_onset(
@@ -175,7 +153,7 @@ def estimate_onset(
         raise ValueError(f"s has shape {values.shape}; expected one map for each of {temperature.size} temperatures")
     shape = values.shape[1:]
     grid = tc_grid_k(float(temperature.min()), chosen)
-    table = response_table(temperature, grid, chosen.exponents, chosen.rounding_k)
+    table = response_table(temperature, grid, chosen.forms)
     count = int(np.prod(shape))
     planes = np.empty((8, count))
     posterior = np.empty((count, grid.size), dtype=np.float32)
@@ -187,7 +165,7 @@ def estimate_onset(
         np.ascontiguousarray(np.broadcast_to(reference_sigma, shape), dtype=np.float64).reshape(count),
         table,
         _first_response(table),
-        np.array(chosen.exponents),
+        np.array([form.exponent for form in chosen.forms]),
         grid,
         _log_prior(grid, chosen),
         chosen.amplitude_sigma,
@@ -211,7 +189,16 @@ def estimate_onset(
         tc_grid_k=grid,
         last_temperature_k=float(temperature.max()),
         superconducting=found,
+        point_sigma=_point_sigma(np.broadcast_to(sigma_s, values.shape), np.broadcast_to(reference_sigma, shape)),
     )
+
+
+def _point_sigma(sigma: Array, reference: Array) -> Array:
+    """Return the median over temperatures of a point's own noise; NaN without any."""
+    own = np.sqrt(np.maximum(sigma**2 - np.nan_to_num(reference) ** 2, 0.25 * sigma**2))
+    own = np.where(np.isfinite(own).any(axis=0), own, 0.0)
+    middle = np.nanmedian(own, axis=0)
+    return np.where(middle > 0, middle, np.nan)
 
 
 def _status(found: Mask, above: Array, sigma: Array, settings: OnsetSettings) -> NDArray[np.uint8]:
@@ -244,7 +231,9 @@ def tc_density(
         ahead &= grid <= top_k
     number = int(np.count_nonzero(chosen))
     if number == 0:
-        return TcDensity(grid[ahead], np.zeros(int(np.count_nonzero(ahead))), 0.0, 0.0, 0)
+        return TcDensity(
+            grid[ahead], np.zeros(int(np.count_nonzero(ahead))), 0.0, 0.0, 0, np.zeros(int(np.count_nonzero(ahead)))
+        )
     share = estimate.posterior[chosen].mean(axis=0, dtype=np.float64)
     above, sigma = estimate.open_probability[chosen], estimate.tc_sigma_k[chosen]
     is_open = (above > 0.5) | ((above > 0.05) & (sigma > open_sigma_k))
@@ -254,4 +243,13 @@ def tc_density(
         open_fraction=float(np.mean(is_open)),
         tc_sigma_median_k=float(np.median(sigma)),
         superconducting=number,
+        information_bits=expected_information_bits(
+            grid[ahead],
+            grid,
+            estimate.posterior[chosen],
+            estimate.amplitude[chosen],
+            estimate.amplitude_sigma[chosen],
+            estimate.exponent[chosen],
+            estimate.point_sigma[chosen],
+        ),
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from analyzers.closure import Reference, closure_spread, combine, opening_only, ratio_to
 from analyzers.maps import FieldRatioMap
+from analyzers.outlook import onset_outlook
 from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps, SweepMaps
 from analyzers.tc import TcMaps, ladder, tc_of_points
 from stream.messages import Json, SweepRole
@@ -20,6 +21,9 @@ PRODUCT_UNITS: dict[str, str] = {
     "tc_exponent": "1",
     "tc_significance": "1",
     "tc_status": "code",
+    "onset_candidate_k": "K",
+    "onset_information_bits": "bit",
+    "onset_tc_density_per_k": "1/K",
     "temperature_k": "K",
     "sweep": "1",
     "s": "1",
@@ -40,6 +44,10 @@ PRODUCT_DESCRIPTIONS: dict[str, str] = {
     "tc_exponent": "mean exponent of the law that gives tc_k (y, x)",
     "tc_significance": "|tc_amplitude| over its standard deviation (y, x)",
     "tc_status": "why a pixel has no tc_k (y, x)",
+    "onset_candidate_k": "candidate temperatures of a further point (m)",
+    "onset_information_bits": "what a point there was expected to say about Tc after each point, bits per "
+    "superconducting pixel; NaN at and below the last temperature (n, m)",
+    "onset_tc_density_per_k": "expected share of the superconducting pixels with Tc there (n, m)",
     "temperature_k": "sample temperature of each map of s (n)",
     "sweep": "number of the sweep of each map of s (n)",
     "s": "field ratio at each temperature; of a closing reference against the opening one alone (n, y, x)",
@@ -124,7 +132,7 @@ def make_products(run: RunMaps) -> Products | None:
         attributes |= _about_reference(warming)
         tc = tc_of_points(warming.points, run.regions.judged)
         if tc is not None:
-            planes |= _tc_planes(tc)
+            planes |= _tc_planes(tc) | onset_outlook(warming.points, run.regions.judged)
             attributes |= {"tc_definition": tc.definition, "tc_pixels": tc.density.superconducting}
     closing = _last(run, SweepRole.CLOSING_REFERENCE)
     if closing is not None and closing.ratio is not None:

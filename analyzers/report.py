@@ -24,10 +24,11 @@ def make_report(
     coverage = resolved_share(maps, judged)
     reason = _why_not(maps, coverage)
     s, sigma_s = _s_values(maps, judged)
-    candidates, density = np.zeros(0), np.zeros(0)
+    candidates = density = information = np.zeros(0)
     tc_sigma, open_fraction = 0.0, 1.0
     if tc is not None:
         candidates, density = tc.density.candidate_temperature_k, tc.density.tc_density_per_k
+        information = tc.density.information_bits
         tc_sigma, open_fraction = tc.density.tc_sigma_median_k, tc.density.open_fraction
     return AnalysisReport(
         run_uid=maps.start.run_uid,
@@ -51,6 +52,7 @@ def make_report(
         open_fraction=open_fraction,
         candidate_temperature_k=np.asarray(candidates, dtype=np.float64),
         tc_density_per_k=np.asarray(density, dtype=np.float64),
+        expected_information_bits=np.asarray(information, dtype=np.float64),
     )
 
 

@@ -94,7 +94,7 @@ class ReportListener:
 def report_of(update: StateUpdate) -> AnalysisReport | None:
     """Return the report of an update of the channel `analysis`; None where it is not one."""
     values: dict[str, Any] = dict(update.header)
-    for key in ("candidate_temperature_k", "tc_density_per_k"):
+    for key in ("candidate_temperature_k", "tc_density_per_k", "expected_information_bits"):
         values[key] = np.asarray(update.arrays.get(key, _NO_ARRAY), dtype=np.float64)
     try:
         return AnalysisReport(**values)
@@ -146,6 +146,7 @@ class Analysis(Device):
     open_fraction = Component(Signal, value=0.0, kind=Kind.hinted)
     candidate_temperature_k = Component(Signal, value=np.zeros(CANDIDATES), kind=Kind.normal)
     tc_density_per_k = Component(Signal, value=np.zeros(CANDIDATES), kind=Kind.normal)
+    expected_information_bits = Component(Signal, value=np.zeros(CANDIDATES), kind=Kind.normal)
 
     def __init__(self, settings: StreamSettings, *, name: str = "analysis", **kwargs: Any) -> None:
         super().__init__("", name=name, **kwargs)
@@ -189,6 +190,9 @@ class Analysis(Device):
         candidates, density = fixed_length(report.candidate_temperature_k, report.tc_density_per_k)
         self.candidate_temperature_k.put(candidates)
         self.tc_density_per_k.put(density)
+        self.expected_information_bits.put(
+            fixed_length(report.candidate_temperature_k, report.expected_information_bits)[1]
+        )
         self.valid.put(int(report.valid and finite))
         self.reason.put(report.reason if finite or not report.valid else "the report holds numbers that are not finite")
         self.sweep.put(report.sweep)

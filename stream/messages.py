@@ -280,6 +280,8 @@ class AnalysisReport:
     """(m,) candidate temperatures above the present one, K."""
     tc_density_per_k: NDArray[np.float64]
     """(m,) expected share of the superconducting pixels with Tc at the candidate, per K."""
+    expected_information_bits: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(m,) what a sweep at the candidate is expected to say about Tc, bits per superconducting pixel."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def _weigh(sums: Array, shared: float, total_y: float, precision: float, prior: 
             gy = sums[2, e, k] - sums[0, e, k] * total_y * shared
             sums[1, e, k] = gg
             sums[2, e, k] = gy
-            gain[e, k] = 0.5 * gy * gy / gg + prior[k]
+            gain[e, k] = 0.5 * gy * gy / gg + prior[e, k]
             if gain[e, k] > gain[best_e, best_k]:
                 best_e, best_k = e, k
     return best_e, best_k
@@ -118,11 +118,11 @@ def onset_posteriors(
     reference
         (n,) part of sigma that all temperatures of a pixel share (noise of its reference), 0 where none.
     table
-        (t, e, k) response of unit amplitude for every exponent and Tc.
+        (t, e, k) response of unit amplitude for every form and Tc.
     first
         (t,) index of the first Tc with any response at the temperature.
     exponents, grid, prior
-        (e,) exponents, (k,) Tc in K, (k,) log prior of Tc.
+        (e,) exponent of each form, (k,) Tc in K, (e, k) log prior of form and Tc.
     prior_amplitude
         Standard deviation of the amplitude's zero-mean normal prior.
     last_k

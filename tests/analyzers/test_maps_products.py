@@ -119,6 +119,20 @@ def test_products(run):
     assert np.isfinite(products.planes["sigma_zz_gpa"][changed]).all()
 
 
+def test_the_outlook_of_every_point_is_kept(run):
+    products = make_products(run)
+    assert products is not None
+    candidates = products.planes["onset_candidate_k"]
+    information = products.planes["onset_information_bits"]
+    assert information.shape == (len(LADDER_K) - 1, candidates.size)
+    for row, last in zip(information, LADDER_K[:-1], strict=True):
+        assert np.array_equal(np.isfinite(row), candidates > last)
+    early = information[3]  # after 65 K, Tc being 80 K
+    near = (candidates > 70) & (candidates < 85)
+    assert np.nanmax(early[near]) > 3 * np.nanmax(early[candidates > 110])
+    assert products.planes["onset_tc_density_per_k"][8][candidates > 95].sum() < 0.05
+
+
 def _drifting(closing_shift, seed=0, drop=()):
     """Return a warming whose E changes by `closing_shift` (y, x), relative, once between opening and closing."""
     maps = RunMaps.of(synthetic.run_start())

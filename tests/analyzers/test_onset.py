@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from analyzers.onset import OnsetSettings, estimate_onset, response_table, tc_density
+from analyzers.onset import OnsetSettings, estimate_onset, tc_density
+from analyzers.onset_forms import OnsetForm, response_table
 from analyzers.status import StatusCode
 
 SIGMA_S = 1e-3
@@ -74,7 +75,7 @@ def test_no_onset_is_found_in_noise():
 def test_nothing_below_three_sigma_is_resolved(sign):
     temperature = ladder(4)
     tc = np.linspace(30, 70, 50)
-    table = response_table(temperature, tc, [2.0], 1.5)[:, 0]
+    table = response_table(temperature, tc, [OnsetForm(2.0)])[:, 0]
     strength = 2.5 * SIGMA_S / np.sqrt((table**2).sum(axis=0))
     found = estimate_onset(temperature, 1 + sign * strength * table, SIGMA_S)
     assert (found.significance < 3.0).all()
@@ -120,6 +121,71 @@ def test_density_follows_the_warming_and_closes():
         assert (density.candidate_temperature_k > temperature[last - 1]).all()
     assert density.open_fraction < 0.005
     assert density.tc_sigma_median_k < 1.5
+
+
+LAWS = {
+    "linear": lambda t: 1 - t,
+    "two_fluid": lambda t: 1 - t**4,
+    "s_wave": lambda t: np.tanh(1.74 * np.sqrt(1 / t - 1)) * np.tanh(0.882 / t * np.tanh(1.74 * np.sqrt(1 / t - 1))),
+    "d_wave": lambda t: 1 - 0.6 * t - 0.4 * t**4,
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("spread_k", [0.5, 2.0])
+def test_sigma_is_calibrated_for_laws_inside_and_outside_the_family(law, spread_k):
+    """Tc forms of the twin and of theory, the latter not among those that the estimator sums over."""
+    rng = np.random.default_rng(7)
+    temperature = ladder(4)
+    tc = rng.uniform(35, 80, 600)
+    amplitude = rng.uniform(0.01, 0.06, 600) * rng.choice([-1, 1], 600)
+    s = 1 + SIGMA_S * rng.normal(size=(temperature.size, 600))
+    for shift in (-spread_k, 0.0, spread_k):
+        reduced = temperature[:, None] / (tc + shift)
+        s += amplitude / 3 * np.where(reduced < 1, LAWS[law](np.minimum(reduced, 1 - 1e-9)), 0)
+    found = estimate_onset(temperature, s, SIGMA_S)
+    resolved = found.status == StatusCode.OK
+    pull = ((found.tc_k - tc) / found.tc_sigma_k)[resolved]
+    assert resolved.mean() > 0.95
+    assert 0.6 < (np.abs(pull) < 1).mean() < 0.85
+    assert 0.7 < 1.4826 * np.median(np.abs(pull)) < 1.25
+    assert abs(np.median((found.tc_k - tc)[resolved])) < 1.0
+
+
+def test_expected_information_is_what_a_point_then_says():
+    """The next point is measured at each of several candidates: what it really said follows what was expected."""
+    start = np.arange(20.0, 53.0, 4.0)
+    _, _, noisy = superconductor(400, start, seed=5)
+    tc_next = np.arange(54.0, 110.0, 6.0)
+    before = estimate_onset(start, noisy, SIGMA_S)
+    density = tc_density(before)
+    expected = np.interp(tc_next, density.candidate_temperature_k, density.information_bits)
+    said = []
+    for temperature in tc_next:
+        every = np.append(start, temperature)
+        _, _, more = superconductor(400, every, seed=5)
+        more[:-1] = noisy
+        after = estimate_onset(every, more, SIGMA_S)
+        chosen = before.superconducting
+
+        def entropy(estimate, chosen=chosen):
+            chance = estimate.posterior[chosen].astype(np.float64)
+            return -np.sum(chance * np.log2(np.maximum(chance, 1e-12)), axis=1)
+
+        said.append(np.mean(entropy(before) - entropy(after)))
+    assert np.corrcoef(expected, said)[0, 1] > 0.8
+    assert 0.4 < expected.sum() / np.sum(said) < 2.5
+    assert abs(tc_next[np.argmax(expected)] - tc_next[np.argmax(said)]) <= 12
+
+
+def test_nothing_is_expected_where_no_tc_is_left():
+    temperature = ladder(4)
+    _, _, noisy = superconductor(500, temperature)
+    density = tc_density(estimate_onset(temperature[:12], noisy[:12], SIGMA_S))
+    above = density.candidate_temperature_k > 100
+    assert density.information_bits.max() > 0.1
+    assert density.information_bits[above].max() < 0.2 * density.information_bits.max()
+    assert tc_density(estimate_onset(temperature, noisy, SIGMA_S)).information_bits.size == 0
 
 
 def test_density_without_superconducting_pixels_is_finite():
@@ -168,10 +234,10 @@ def test_five_thousand_pixels_and_25_temperatures_are_fast():
     assert time.perf_counter() - started < 2.0
 
 
-def test_exponents_and_rounding_are_settings():
+def test_the_forms_are_settings():
     temperature = ladder(3)
-    s = 1 - 0.04 * response_table(temperature, [60.0], [4.0], 3.0)[:, 0]
-    fixed = estimate_onset(temperature, s, SIGMA_S, settings=OnsetSettings(rounding_k=3.0, exponents=(4.0,)))
+    s = 1 - 0.04 * response_table(temperature, [60.0], [OnsetForm(4.0, rounding_k=3.0)])[:, 0]
+    fixed = estimate_onset(temperature, s, SIGMA_S, settings=OnsetSettings(forms=(OnsetForm(4.0, rounding_k=3.0),)))
     assert fixed.tc_k[0] == pytest.approx(60.0, abs=0.3)
     assert fixed.exponent[0] == pytest.approx(4.0)
 

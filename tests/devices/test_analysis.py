@@ -53,6 +53,7 @@ def publish(builder, run_uid, sweep, **changes):
         "open_fraction": 0.8,
     }
     arrays = {"candidate_temperature_k": np.arange(21.0, 61.0), "tc_density_per_k": np.full(40, 0.02)}
+    arrays["expected_information_bits"] = np.linspace(0.5, 0.0, 40)
     builder.publish("analysis", {**values, **changes}, arrays)
 
 
@@ -75,6 +76,8 @@ def test_the_final_report_of_the_sweep_is_waited_for(analysis, builder):
     assert reading["analysis_s_low"]["value"] == 0.95
     assert reading["analysis_candidate_temperature_k"]["value"].shape == (CANDIDATES,)
     assert analysis.answer.candidate_temperature_k.size == 40
+    assert reading["analysis_expected_information_bits"]["value"][0] == 0.5
+    assert analysis.answer.expected_information_bits.size == 40
 
 
 def test_a_report_that_came_before_the_question_counts(analysis, builder):
