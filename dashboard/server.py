@@ -90,7 +90,7 @@ def build_app(
         if len(hub.viewers) >= MAX_VIEWERS:
             await websocket.close(1013, "too many viewers")
             return
-        await ViewerLink(websocket, hub, spectra, settings.frames_per_s).serve()
+        await ViewerLink(websocket, hub, spectra, settings).serve()
 
     routes = [
         Route("/", page),
@@ -130,19 +130,26 @@ def listen(settings: DashboardSettings) -> socket.socket:
     return listener
 
 
-def run(app: Starlette, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    config = uvicorn.Config(
+def uvicorn_config(app: Starlette, settings: DashboardSettings) -> uvicorn.Config:
+    """Return how the application is served: nothing of a request is logged."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="on",
         ws_max_size=MAX_SAID_BYTES,
         ws_per_message_deflate=False,
+        # A laptop that was closed answers no ping; a tab that is only hidden does.
+        ws_ping_interval=settings.stuck_s / 2,
+        ws_ping_timeout=settings.stuck_s / 2,
         timeout_graceful_shutdown=STOP_S,
         server_header=False,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+
+
+def run(app: Starlette, listener: socket.socket, settings: DashboardSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    uvicorn.Server(uvicorn_config(app, settings)).run(sockets=[listener])
 
 
 def _connect(stream: StreamSettings) -> Subscriber:
@@ -164,6 +171,8 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 def main(arguments: list[str]) -> None:
     """Run the web process from its settings file."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # One line per viewer that comes says nothing, fills the log, and would hold whatever its address holds.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # uvicorn takes the signals while it serves and raises them again afterwards; then, and before, this ends us with 0.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
@@ -176,7 +185,7 @@ def main(arguments: list[str]) -> None:
     ready = partial(mark_ready, stream, "web")
     app = build_app(process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready)
     try:
-        run(app, listener)
+        run(app, listener, process.dashboard)
     finally:
         clear_ready(stream, "web")
 

@@ -19,6 +19,8 @@ class DashboardSettings:
     """Address the page listens on; loopback unless the rig file says otherwise."""
     frames_per_s: float = 20.0
     """Most paints per second and viewer."""
+    stuck_s: float = 20.0
+    """Time that a browser has to take one message, s: a closed laptop takes none, and is let go."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names a browser may use beside the loopback ones (a page asked for under any other name is refused)."""
 

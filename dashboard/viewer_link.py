@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dashboard.encode import pack
 from dashboard.feed import Spectra
 from dashboard.hub import Hub, Viewer
+from dashboard.settings import DashboardSettings
 from stream.messages import Json, SpectrumReply, SpectrumRequest
 
 log = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ class BadRequestError(ValueError):
 class ViewerLink:
     """Serves one browser until it goes."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, spectra: Spectra, frames_per_s: float) -> None:
+    def __init__(self, socket: WebSocket, hub: Hub, spectra: Spectra, settings: DashboardSettings) -> None:
         self._socket = socket
         self._hub = hub
         self._spectra = spectra
-        self._pause_s = 1.0 / frames_per_s
+        self._pause_s = 1.0 / settings.frames_per_s
+        self._stuck_s = settings.stuck_s
         self._viewer = Viewer()
         self._asked: Json | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -44,19 +46,26 @@ class ViewerLink:
         """Accept the websocket, send batches and answer until the browser goes."""
         await self._socket.accept()
         self._hub.viewers.add(self._viewer)
-        sender = asyncio.create_task(self._send())
+        both = [asyncio.create_task(work()) for work in (self._receive, self._send)]
         try:
-            await self._receive()
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         except BadRequestError as problem:
             log.warning("a browser was sent away: %s", problem)
             await self._socket.close(1008, str(problem)[:100])
-        except WebSocketDisconnect:
+        except TimeoutError:
+            log.info("a browser took nothing for %g s and was let go", self._stuck_s)
+            self._hub.viewers.discard(self._viewer)  # its place is free, however long the closing takes
+            await self._socket.close(1001, "nothing was read")
+        except (WebSocketDisconnect, OSError):
             log.debug("a browser left")
         finally:
             self._hub.viewers.discard(self._viewer)
-            sender.cancel()
-            if self._asking is not None:
-                self._asking.cancel()
+            for task in (*both, self._asking):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
     async def _receive(self) -> None:
         while True:
@@ -118,9 +127,10 @@ class ViewerLink:
                 viewer.batches += 1
                 viewer.unacknowledged = viewer.batches
                 said |= {"batch": viewer.batches, "gone": gone}
-            for data in batch:
-                await self._socket.send_bytes(data)
-            await self._socket.send_text(json.dumps(said))
+            async with asyncio.timeout(self._stuck_s):
+                for data in batch:
+                    await self._socket.send_bytes(data)
+                await self._socket.send_text(json.dumps(said))
             beat = time.monotonic()
             if batch:
                 await asyncio.sleep(self._pause_s)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import uvicorn
 
-from dashboard.server import build_app, listen
+from dashboard.server import build_app, listen, uvicorn_config
 from dashboard.settings import DashboardSettings
 from stream.messages import SpectrumReply, SpectrumRequest, StateUpdate
 
@@ -95,19 +95,16 @@ class Served:
 
 
 @contextmanager
-def serving(experiment, port: int = 0):
+def serving(experiment, port: int = 0, **more):
     """Run the web server in a thread."""
-    settings = DashboardSettings(port=port)
+    settings = DashboardSettings(port=port, **more)
     listener = listen(settings)
     subscriber = HandSubscriber()
     holder: list[Served] = []
     ready = threading.Event()
     app = build_app(settings, lambda: subscriber, lambda: HandAsker(holder[0]), ready.set)
     holder.append(Served(listener.getsockname()[1], app, subscriber, experiment))
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", ws_per_message_deflate=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)
     thread.start()
     assert ready.wait(10)
