@@ -229,6 +229,29 @@ def fit(
         typer.echo(f"{out}: {result['resolved']} of {result['pixels']} pixels resolved, {result['seconds']:.2f} s")
 
 
+@app.command(epilog="Example: nvdac recover --data data/nvdac   (exit code 4: something measured is lost)")
+def recover(
+    data: DataOption = None,
+    site: SiteOption = None,
+    tiled: Annotated[bool, typer.Option(help="Bring Tiled up to date too.")] = True,
+    json_file: JsonOption = None,
+) -> None:
+    """After a process was killed: finish what can be finished, and say what could not."""
+    from deploy.recover import recover as recover_runs
+    from deploy.recover import report_lines
+
+    require_file(json_file, "--json")
+    result = recover_runs(data, site, tiled)
+    emit_json(result, json_file)
+    if json_file is None:
+        for line in report_lines(result):
+            typer.echo(line)
+    if any(run["could_not"] for run in result["runs"]):
+        raise typer.Exit(1)
+    if any(run["lost"] for run in result["runs"]):
+        raise typer.Exit(4)
+
+
 @app.command(epilog="Example: nvdac doctor --rig twin-s1 --warm")
 def doctor(
     rig: RigOption = "twin-s1",

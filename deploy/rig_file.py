@@ -57,6 +57,7 @@ class StreamSection:
     bands: int = 4
     heartbeat_s: float = 0.1
     dead_after_missed: int = 10
+    slow_after_s: float = 10.0
     full_policy: typing.Literal["pause", "abandon", "spill"] = "pause"
     credit_bytes: int = 4_194_304
 

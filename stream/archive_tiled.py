@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from stream.catalog import RAW, CatalogError, catalog, close_catalog, open_catalog, probe, without_numba
-from stream.document_log import DocumentLog, is_archived, locked, mark_archived, read_documents, unfinished_logs
+from stream.document_log import (
+    DocumentLog,
+    clipped,
+    is_archived,
+    locked,
+    mark_archived,
+    read_documents,
+    unfinished_logs,
+)
 from stream.messages import Json
 from stream.paths import documents_path
 from stream.settings import StreamSettings
@@ -213,8 +221,13 @@ class _TiledSink:
             close_catalog(self._client)
 
 
-def send_log(data_dir: str | Path, run_uid: str, client: Any) -> bool:
+def send_log(data_dir: str | Path, run_uid: str, client: Any, rows: int | None = None) -> bool:
     """Write a closed run from its log into Tiled and mark it; False where somebody else writes or sends it now.
+
+    Parameters
+    ----------
+    rows
+        Frames that are on disk, where the documents name more: Tiled is told of these only.
 
     Raises
     ------
@@ -226,7 +239,8 @@ def send_log(data_dir: str | Path, run_uid: str, client: Any) -> bool:
         if not mine:
             return False
         if not is_archived(path):
-            write_run(client, read_documents(path, close=True))
+            documents = read_documents(path, close=True)
+            write_run(client, documents if rows is None else clipped(documents, rows))
             mark_archived(data_dir, run_uid)
         return True
 

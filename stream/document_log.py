@@ -113,6 +113,33 @@ def read_documents(path: str | Path, close: bool = False) -> Iterator[tuple[str,
         yield "stop", stop
 
 
+def told_frames(path: str | Path) -> int:
+    """Return how many frames the documents of a run name."""
+    rows = [_rows(doc) for name, doc in read_documents(path) if name == "stream_datum"]
+    return max((stop for _, stop in rows), default=0)
+
+
+def clipped(documents: Iterable[tuple[str, Json]], rows: int) -> Iterator[tuple[str, Json]]:
+    """Yield a run's documents without the frames from row `rows` on: they are on no disk."""
+    for name, doc in documents:
+        if name == "stream_datum":
+            first, stop = _rows(doc)
+            if first >= rows:
+                continue
+            if stop > rows:
+                seq = cast("dict[str, int]", doc["seq_nums"])
+                seq_nums = {"start": seq["start"], "stop": seq["stop"] - (stop - rows)}
+                yield name, {**doc, "indices": {"start": first, "stop": rows}, "seq_nums": seq_nums}
+                continue
+        yield name, doc
+
+
+def _rows(doc: Json) -> tuple[int, int]:
+    """Return the rows that a `stream_datum` names, the second exclusive."""
+    indices = cast("dict[str, int]", doc["indices"])
+    return int(indices["start"]), int(indices["stop"])
+
+
 def _stop_document(run_uid: str, streams: dict[str, int]) -> Json:
     return {
         "uid": str(uuid.uuid4()),

@@ -49,6 +49,12 @@ def abandoned(folder: Path) -> list[Path]:
     return found
 
 
+def has_writer(path: Path) -> bool:
+    """Tell whether somebody writes the file now."""
+    with taken(path) as mine:
+        return _mark(path).exists() and not mine
+
+
 @contextlib.contextmanager
 def taken(path: Path) -> Generator[bool]:
     """Hold the mark that a killed writer left beside a file; False where there is none or somebody holds it."""

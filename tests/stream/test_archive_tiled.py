@@ -22,7 +22,7 @@ from stream.archive_hdf5 import FrameWriter, crc32c
 from stream.archive_tiled import DocumentArchive
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.catalog import API_KEY_VARIABLE, catalog, close_catalog
-from stream.document_log import read_documents, unfinished_logs
+from stream.document_log import clipped, read_documents, unfinished_logs
 from stream.messages import NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 from stream.paths import documents_path, frames_path
 from stream.settings import StreamSettings
@@ -245,3 +245,11 @@ assert "numba" not in sys.modules
     command = [sys.executable, "-c", code, str(tiled_server.data_dir), tiled_server.uri]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_frames_that_are_on_no_disk_are_left_out():
+    documents = [("start", {"uid": "r"})]
+    documents += [("stream_datum", stream_datum("res", start, start + 4, "d", start)) for start in (0, 4, 8)]
+    left = [doc for name, doc in clipped(documents, 6) if name == "stream_datum"]
+    assert [doc["indices"] for doc in left] == [{"start": 0, "stop": 4}, {"start": 4, "stop": 6}]
+    assert [doc["seq_nums"] for doc in left] == [{"start": 1, "stop": 5}, {"start": 5, "stop": 7}]
