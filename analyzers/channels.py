@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.assembly import SweepAssembly
+from analyzers.masks import flag_counts
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.spectrum import FittedSpectrum
 from analyzers.status import StatusCode
@@ -73,7 +74,8 @@ def sweep_channel(assembly: SweepAssembly, final: bool) -> Channel:
 def map_channels(maps: SweepMaps, revision: int, final: bool) -> list[Channel]:
     """Return `map/s`, `map/sigma_s`, `map/sigma_zz` and `map/chi2`, those that the sweep has."""
     about = _about(maps.start, revision, final)
-    found = [_map("chi2", about, "1", maps.fit.chi2, maps.fit.status, "")]
+    chi2 = _map("chi2", {**about, "pixel_flags": flag_counts(maps.flags)}, "1", maps.fit.chi2, maps.fit.status, "")
+    found = [Channel(chi2.name, chi2.header, {**chi2.arrays, "flags": maps.flags})]
     if maps.ratio is not None:
         reference = f"sweep {maps.reference_sweep}, {maps.ratio.off_sample_name}"
         found.append(_map("s", about, "1", maps.ratio.s, maps.ratio.status, reference))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from analyzers.fitmap import DESCRIPTIONS, UNITS, FitMap
 from analyzers.maps import FieldRatioMap, field_ratio
+from analyzers.masks import Flags, apply_flags, find_flags, flag_counts
 from analyzers.regions import Regions, regions_of
 from analyzers.settings import AnalysisSettings
 from analyzers.significance import FALSE_DISCOVERY_RATE, Change, changed_elements, probability_below
@@ -30,6 +31,7 @@ RESOLUTION_UM = 0.7
 
 MAP_UNITS: dict[str, str] = {
     **UNITS,
+    "pixel_flags": "bits",
     "s": "1",
     "sigma_s": "1",
     "sigma_s_reference": "1",
@@ -47,6 +49,8 @@ MAP_UNITS: dict[str, str] = {
 
 MAP_DESCRIPTIONS: dict[str, str] = {
     **DESCRIPTIONS,
+    "pixel_flags": "what is known of a pixel: 1 hot, 2 dead, 4 saturated, 8 unusable, 16 masked by the settings, "
+    "32 rescued with its neighbours' solution (y, x)",
     "s": "field ratio B/H: half splitting over the reference's, over its median far off the sample (y, x)",
     "sigma_s": "standard deviation of s from both fits, without what is common to all pixels (y, x)",
     "sigma_s_reference": "the part of sigma_s that comes from the reference: the same error in every sweep (y, x)",
@@ -63,6 +67,16 @@ MAP_DESCRIPTIONS: dict[str, str] = {
     "assuming that each pixel keeps its ratio of in-plane to normal stress (y, x)",
 }
 """One sentence on each plane of a sweep's maps."""
+
+
+@dataclass(frozen=True)
+class WholeFit:
+    """The fit of a whole view after the steps that need all of it."""
+
+    fit: FitMap
+    """Fitted lines."""
+    flags: Flags
+    """(y, x) `analyzers.masks.PixelFlag` bits."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,8 @@ class SweepMaps:
     """sigma_ZZ; None where it cannot be had, `stress_reason` says why."""
     stress_reason: str
     """Why there is no sigma_ZZ; empty where there is."""
+    flags: Flags
+    """(y, x) `analyzers.masks.PixelFlag` bits."""
     change: Change | None = None
     """Where s differs from 1; None without s."""
     carried_gpa: NDArray[np.float32] | None = None
@@ -91,6 +107,7 @@ class SweepMaps:
     def planes(self) -> dict[str, NDArray[np.generic]]:
         """Return every plane by name; units in `MAP_UNITS`, meanings in `MAP_DESCRIPTIONS`."""
         planes = self.fit.to_planes()
+        planes["pixel_flags"] = self.flags
         if self.ratio is not None:
             planes |= {"s": self.ratio.s, "sigma_s": self.ratio.sigma_s, "s_status": self.ratio.status}
             planes["sigma_s_reference"] = self.ratio.sigma_s_reference
@@ -117,7 +134,7 @@ class RunMaps:
     finals: dict[int, SweepMaps] = field(default_factory=dict[int, SweepMaps])
     """Final maps by number of the sweep."""
     _open: dict[int, SweepStart] = field(default_factory=dict[int, SweepStart])
-    _waiting: dict[int, tuple[SweepStart, FitMap]] = field(default_factory=dict[int, tuple[SweepStart, FitMap]])
+    _waiting: dict[int, tuple[SweepStart, WholeFit]] = field(default_factory=dict[int, tuple[SweepStart, WholeFit]])
 
     @staticmethod
     def of(start: RunStart) -> RunMaps:
@@ -147,15 +164,24 @@ class RunMaps:
 
     def add(self, sweep: SweepStart, fit: FitMap) -> list[SweepMaps]:
         """Take the final fit of a sweep; returns the maps that are final now, in order of the sweeps."""
+        return self.restore(sweep, self.whole(fit)) if sweep.sweep not in self.finals else []
+
+    def restore(self, sweep: SweepStart, whole: WholeFit) -> list[SweepMaps]:
+        """Take a final fit whose whole-map steps are done, such as one read from disk; returns as `add`."""
         if sweep.sweep in self.finals:
             return []
         self._open.pop(sweep.sweep, None)
-        self._waiting[sweep.sweep] = (sweep, fit)
+        self._waiting[sweep.sweep] = (sweep, whole)
         return self._settle()
 
     def provisional(self, sweep: SweepStart, fit: FitMap) -> SweepMaps:
         """Return the maps of a sweep as far as it is fitted; nothing is kept."""
-        return self._make(sweep, fit)
+        return self._make(sweep, self.whole(fit))
+
+    def whole(self, fit: FitMap) -> WholeFit:
+        """Do what needs the whole view: masks."""
+        flags = find_flags(fit, self.settings.mask_pixels, self.settings.find_bad_pixels)
+        return WholeFit(apply_flags(fit, flags), flags)
 
     def reference(self, sweep: SweepStart) -> SweepMaps | None:
         """Return the maps of the newest complete opening reference before the sweep, or None."""
@@ -174,8 +200,8 @@ class RunMaps:
         for number in sorted(self._waiting):
             if self._reference_pending(number):
                 continue
-            sweep, fit = self._waiting.pop(number)
-            self.finals[number] = self._make(sweep, fit)
+            sweep, whole = self._waiting.pop(number)
+            self.finals[number] = self._make(sweep, whole)
             made.append(self.finals[number])
         return made
 
@@ -183,7 +209,8 @@ class RunMaps:
         """Return whether an opening reference before sweep `number` may still become complete."""
         return any(n < number and sweep.role == SweepRole.OPENING_REFERENCE for n, sweep in self._open.items())
 
-    def _make(self, sweep: SweepStart, fit: FitMap) -> SweepMaps:
+    def _make(self, sweep: SweepStart, whole: WholeFit) -> SweepMaps:
+        fit = whole.fit
         reference = self.reference(sweep)
         reason = self._no_ratio(sweep, reference)
         ratio = None
@@ -193,7 +220,7 @@ class RunMaps:
         number = reference.start.sweep if reference is not None and not reason else -1
         carried = self._carried(sweep, fit, reference) if reference is not None and not reason else None
         change = self._change(ratio) if ratio is not None else None
-        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, change, carried)
+        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, whole.flags, change, carried)
 
     def _change(self, ratio: FieldRatioMap) -> Change:
         """Return where s differs from 1, judged over resolution elements of the sample."""
@@ -247,6 +274,7 @@ class RunMaps:
             "sweep_start": sweep_to_json(maps.start),
             "temperature_k": maps.start.state.temperature_k,
             "field_gauss": maps.start.state.field_gauss,
+            "pixel_flags": flag_counts(maps.flags),
             "reference_sweep": maps.reference_sweep,
             "reference": "opening reference alone" if ratio else "none",
             "no_s_because": maps.ratio_reason,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from analyzers.assembly import SweepAssembly
 from analyzers.fitmap import FitMap
-from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.pipeline import RunMaps, SweepMaps, WholeFit
 from analyzers.sweep_files import finished_sweeps
 from stream.messages import Json, RunMode, RunStart, RunStop, SweepAbort, SweepProgress, SweepStart, Tile
 
@@ -77,7 +77,8 @@ class RunWork:
             return 0
         stored = finished_sweeps(data_dir, self.start.run_uid, self.maps.version)
         for _, (sweep, planes) in sorted(stored.items()):
-            self.maps.add(sweep, FitMap.from_planes(planes, self.maps.settings.doublets))
+            fit = FitMap.from_planes(planes, self.maps.settings.doublets)
+            self.maps.restore(sweep, WholeFit(fit, planes["pixel_flags"]))
             self.added[sweep.sweep] = sweep.frequency_mhz.size * sweep.passes
         return len(self.maps.finals)
 

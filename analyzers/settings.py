@@ -50,6 +50,10 @@ class AnalysisSettings:
     """The same for provisional fits."""
     saturation_counts: float = 0.0
     """Mean counts at or above which a pixel counts as saturated; 0: not tested."""
+    find_bad_pixels: bool = True
+    """Look for hot and dead pixels among their neighbours; saturated ones and NaN are always left out."""
+    mask_pixels: tuple[tuple[int, int], ...] = ()
+    """(row, column) of camera pixels to leave out."""
     stress_constants: str = "barson2017"
     """Name of the stress-susceptibility set in `physics.constants`."""
     zero_field_splitting: str = "cambria2023"

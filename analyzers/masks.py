@@ -1,0 +1,95 @@
+"""Pixels that must not be believed: hot, dead, saturated, or named by the user.
+
+They are found on the whole map, so that no band sees other neighbours than another. The optics spread the light of a place over a pixel or more. A single pixel far above or below everything around it is
+therefore the camera's, not the sample's; edges and corners of the ruby or a lead always have pixels like themselves.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzers.fitmap import UNITS, FitMap
+from analyzers.kernels.neighbours import neighbour_levels
+from analyzers.status import StatusCode
+from stream.messages import Json
+
+Flags = NDArray[np.uint8]
+
+LEVEL_SHARE = 0.15
+"""Smallest relative difference from the neighbours of a pixel that is called hot or dead."""
+LEVEL_SIGMA = 10.0
+"""Smallest difference from their median in units of their scatter."""
+DARK_SHARE = 0.05
+"""A pixel without a fit and with less than this share of its neighbours' light is dead."""
+
+
+class PixelFlag(enum.IntFlag):
+    """What is known of a pixel beside its fit."""
+
+    HOT = 1
+    DEAD = 2
+    SATURATED = 4
+    UNUSABLE = 8
+    GIVEN = 16
+    RESCUED = 32
+
+
+MASKING = PixelFlag.HOT | PixelFlag.DEAD | PixelFlag.SATURATED | PixelFlag.UNUSABLE | PixelFlag.GIVEN
+"""Flags of pixels whose values do not count."""
+
+
+def find_flags(fit: FitMap, given: Sequence[tuple[int, int]] = (), search: bool = True) -> Flags:
+    """Return the flags (y, x) of a whole map.
+
+    Parameters
+    ----------
+    fit
+        The fit of the whole view: `baseline` is the light, BAD_FRAME a pixel that the fit refused.
+    given
+        (row, column) of pixels to leave out; those outside the view are ignored.
+    search
+        False where only the pixels given, and those that the fit refused, are flagged.
+    """
+    light = fit.baseline.astype(np.float64)
+    around = np.empty((4, *light.shape))
+    neighbour_levels(light, around)
+    level, scatter, high, low = around
+    flags = np.zeros(light.shape, np.uint8)
+    with np.errstate(invalid="ignore"):
+        if search:
+            far = np.abs(light - level) > LEVEL_SIGMA * scatter + LEVEL_SHARE * level
+            flags[far & (light > (1.0 + LEVEL_SHARE) * high)] = PixelFlag.HOT
+            flags[far & (light < (1.0 - LEVEL_SHARE) * low)] = PixelFlag.DEAD
+        refused = fit.status == StatusCode.BAD_FRAME
+        flags[refused] = PixelFlag.UNUSABLE
+        flags[refused & (light < DARK_SHARE * level)] = PixelFlag.DEAD
+        flags[refused & (light >= level)] = PixelFlag.SATURATED
+    for row, column in given:
+        if 0 <= row < flags.shape[0] and 0 <= column < flags.shape[1]:
+            flags[row, column] |= PixelFlag.GIVEN
+    return flags
+
+
+def apply_flags(fit: FitMap, flags: Flags) -> FitMap:
+    """Return the map without the values of the flagged pixels: NaN, status BAD_FRAME, or MASKED where given."""
+    masked = (flags & MASKING) != 0
+    if not masked.any():
+        return fit
+    code = np.where(flags & PixelFlag.GIVEN, StatusCode.MASKED, StatusCode.BAD_FRAME).astype(np.uint8)
+    changed: dict[str, NDArray[np.generic]] = {}
+    for name in UNITS:
+        if name != "baseline":  # the light itself stays to be seen
+            plane = getattr(fit, name)
+            blank = code if name.endswith("status") else np.float32(np.nan)
+            changed[name] = np.where(masked, blank, plane).astype(plane.dtype)
+    return replace(fit, **changed)  # pyright: ignore[reportArgumentType] - planes of the dtypes they had
+
+
+def flag_counts(flags: Flags) -> Json:
+    """Return the pixels of each flag, by its name in small letters."""
+    return {flag.name.lower(): int(np.count_nonzero(flags & flag)) for flag in PixelFlag if flag.name is not None}
