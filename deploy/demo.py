@@ -108,6 +108,7 @@ def _measure(site: Site, rig: RigFile, say: Callable[[str], None]) -> dict[str, 
     begin = time.monotonic()
     with driving(site, "nvdac demo"):
         outcome = run_history(site, rig, say)
+    say("comparing with the twin's truth (half a minute) and drawing the figures")
     numbers = _evaluate(site, rig, outcome)
     seconds = time.monotonic() - begin
     result: dict[str, Any] = {

@@ -24,6 +24,10 @@ FOR_PEOPLE = (DeviceError, LimitError, PreconditionError)
 """What plans and devices refuse with; each message is one line that says what is wrong and what to do."""
 
 
+class Terminated(BaseException):
+    """The process is asked to end from outside; raised at a prompt, where a `SystemExit` would be only a warning."""
+
+
 class SessionEngine(RunEngine):
     """A RunEngine that aborts where its process is terminated, and asks after an abort what the field shall do."""
 
@@ -65,6 +69,7 @@ class SessionEngine(RunEngine):
                 return result
         if self.leave is not None:
             self.leave()
+            raise Terminated
         raise SystemExit(128 + self.termination)
 
 

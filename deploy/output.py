@@ -29,7 +29,7 @@ def emit_json(result: Any, json_file: Path | None) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file under another name and rename it; a link stays, and what it points to is written."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         temporary.write_text(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -56,7 +57,7 @@ def require_file(path: Path | None, option: str) -> None:
     """
     if path is None or str(path) == "-":
         return
-    folder = (path.resolve() if path.is_symlink() else path).parent
+    folder = (Path(os.path.realpath(path)) if path.is_symlink() else path).parent
     if path.is_dir():
         reason = "it is a folder"
     elif path.exists() and not path.is_file():
@@ -81,7 +82,7 @@ def require_apart(**places: Path | str | None) -> None:
     for name, place in places.items():
         if place is None or str(place) == "-":
             continue
-        target = Path(place).resolve()
+        target = Path(os.path.realpath(place))
         if target in seen:
             raise DeployError(f"--{name} {place}: that is {seen[target]} too; name another file")
         seen[target] = f"--{name}" if name in ("out", "json") else f"the {name}"
@@ -112,7 +113,7 @@ def _refusal(folder: Path) -> str:
 
 def explain(error: OSError) -> str:
     """Return one line for a failure of the file system that nobody foresaw."""
-    reason = error.strerror or str(error) or type(error).__name__
+    reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in FULL:
         return f"{where}{reason}; free some space there or choose another folder (--data, --out)"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from deploy import processes
@@ -11,6 +14,7 @@ from deploy.environment import enter_environment
 from deploy.errors import DeployError
 from deploy.foreground import driving
 from deploy.rig_file import RigFile, load_rig
+from deploy.signals import TERMINATIONS
 from deploy.site import Site, find_site
 
 BANNER = """nvdac session on {name}: live page {url}
@@ -44,25 +48,44 @@ def _prompt(site: Site, rig_file: RigFile) -> None:
     """Connect the devices and run IPython on them."""
     from IPython.terminal.ipapp import TerminalIPythonApp
 
-    from deploy.engine import FOR_PEOPLE
+    from deploy.engine import FOR_PEOPLE, Terminated
     from deploy.session import open_session
 
     with open_session(site, rig_file, interactive=True) as session:
         application = TerminalIPythonApp.instance(user_ns=shell_names(session))
         application.initialize(["--no-banner"])
         shell: Any = application.shell
-        shell.set_custom_exc(FOR_PEOPLE, _say_error)
+        shell.set_custom_exc((*FOR_PEOPLE, Terminated), _say_error)
         session.engine.leave = shell.ask_exit
+        _leave_when_terminated(session.engine, shell)
         sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
         sys.stdout.flush()
-        application.start()
-        if session.engine.termination:  # IPython keeps the SystemExit to itself
-            raise SystemExit(128 + session.engine.termination)
+        with contextlib.suppress(Terminated):
+            application.start()
+    if session.engine.termination:
+        sys.stderr.write("nvdac: the session was terminated\n")
+        raise SystemExit(128 + session.engine.termination)
+
+
+def _leave_when_terminated(engine: Any, shell: Any) -> None:
+    """End the prompt where the process is terminated while no plan runs; a plan is paused and aborted by the engine."""
+    from deploy.engine import Terminated
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        if not engine.termination:
+            engine.termination = number
+            shell.ask_exit()
+            raise Terminated
+
+    for number in TERMINATIONS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 def _say_error(_shell: Any, _kind: Any, error: BaseException, _trace: Any, **_options: Any) -> None:
     """Show what an instrument or a plan refuses as the one line that it is; `%tb` has the rest."""
-    sys.stderr.write(f"{error}\n")
+    if str(error):
+        sys.stderr.write(f"{error}\n")
 
 
 def shell_names(session: Any) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from stream.messages import NoiseModel
 
 __all__ = ["GWIDE", "IngestError", "IngestOptions", "Measurement", "read_measurement"]
 
+MOST_ACCUMULATIONS = 10**9
+GAINS = (1e-9, 1e9)
+"""What a camera's gain can be, electrons per count."""
 GWIDE = "gwide"
 """The struct that this field's laboratories write: gWide.signal, SweepParam in Hz, Average, AcquisitionFrameRate."""
 
@@ -113,7 +116,10 @@ def _gwide(variables: Variables, given: IngestOptions, notes: list[str]) -> tupl
         notes.append("gwide: axis order taken as y, x, f; some laboratories write x, y, f")
     accumulations = given.accumulations
     if accumulations is None and "gWide.Average" in variables:
-        accumulations = max(1, round(float(np.ravel(variables.get("gWide.Average"))[0])))
+        average = float(np.ravel(variables.get("gWide.Average"))[0])
+        if not 1 <= average <= MOST_ACCUMULATIONS:
+            raise IngestError(f"gWide.Average is {average:g}, no number of exposures; say it with --accumulations")
+        accumulations = round(average)
         notes.append(f"gwide: {accumulations} accumulations, from Average")
     if "gWide.AcquisitionFrameRate" in variables:
         rate_hz = float(np.ravel(variables.get("gWide.AcquisitionFrameRate"))[0])
@@ -195,8 +201,7 @@ def _vector(path: Path) -> NDArray[Any]:
 def _noise(
     frames: NDArray[Any], frequency_mhz: NDArray[np.float64], given: IngestOptions, accumulations: int, notes: list[str]
 ) -> NoiseModel:
-    if accumulations < 1:
-        raise IngestError(f"accumulations must be 1 or more, not {accumulations}")
+    _check_camera(given, accumulations)
     if given.electrons_per_count is None:
         noise = estimate_noise(frames, frequency_mhz, given.offset_counts, accumulations)
         notes.append(
@@ -204,8 +209,6 @@ def _noise(
             f"{noise.electrons_per_count:g} electrons per count"
         )
         return noise
-    if not given.electrons_per_count > 0:
-        raise IngestError(f"camera gain must be above 0 electrons per count, not {given.electrons_per_count:g}")
     return NoiseModel(
         "gain",
         given.electrons_per_count,
@@ -214,3 +217,23 @@ def _noise(
         given.excess_noise_factor,
         accumulations,
     )
+
+
+def _check_camera(given: IngestOptions, accumulations: int) -> None:
+    """Refuse what no camera has.
+
+    Raises
+    ------
+    IngestError
+        Naming the number and what it may be.
+    """
+    if not 1 <= accumulations <= MOST_ACCUMULATIONS:
+        raise IngestError(f"accumulations must be 1 or more (at most {MOST_ACCUMULATIONS}), not {accumulations}")
+    gain, (lowest, highest) = given.electrons_per_count, GAINS
+    if gain is not None and not lowest <= gain <= highest:
+        raise IngestError(f"camera gain must be above 0 ({lowest:g} to {highest:g} electrons per count), not {gain:g}")
+    for name, value in (("offset", given.offset_counts), ("read noise", given.read_noise_electrons)):
+        if not np.isfinite(value):
+            raise IngestError(f"the camera's {name} must be a number, not {value:g}")
+    if gain is None and given.read_noise_electrons:
+        raise IngestError("the read noise in electrons needs the camera's gain; give --electrons-per-count too")

@@ -100,6 +100,8 @@ def arrange(signal: NDArray[Any], count: int, axes: str, name: str) -> tuple[NDA
         Where no axis has `count` points, or several have and `axes` is empty, or `axes` does not fit.
     """
     shape = "x".join(map(str, signal.shape)) or "scalar"
+    if not signal.size:
+        raise IngestError(f"signal {name!r} is {shape}: it holds no values; name another variable")
     array = signal
     if array.ndim > (len(axes) or 3):
         array = np.squeeze(array)

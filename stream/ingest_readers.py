@@ -49,7 +49,13 @@ class Variables:
         match = self._match(name)
         if match is None:
             raise IngestError(f"{self.source} has no variable {name!r}; it has {self.listing()}")
-        array = self.load(match)
+        try:
+            array = self.load(match)
+        except MemoryError as error:
+            shape = "x".join(map(str, self.shapes[match]))
+            raise IngestError(
+                f"variable {match!r} of {self.source} ({shape}) does not fit into memory; cut out a part of it"
+            ) from error
         if array.dtype.kind not in "uifb":
             raise IngestError(f"variable {match!r} of {self.source} holds no real numbers (dtype {array.dtype})")
         return array

@@ -106,7 +106,7 @@ def write_parts(path: str | Path, parts: Mapping[str, MapsPart]) -> None:
     MapsFileError
         Where the file cannot be written; nothing is left of it then.
     """
-    _write_file(Path(path).resolve(), parts)
+    _write_file(Path(os.path.realpath(path)), parts)
 
 
 def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]], Json]:

@@ -131,6 +131,14 @@ def test_a_wrong_file_is_refused_in_one_line(
     user.assert_nothing_left()
 
 
+def test_a_link_to_itself_is_refused_in_one_line(user: User) -> None:
+    (user.folder / "loop.npz").symlink_to("loop.npz")
+    for option in ("--out", "--json"):
+        one_line(user.run("fit", "loop.npz", *NAMED, option, "x"), "loop.npz")
+        result = user.run("fit", "absent.npz", *NAMED, option, "loop.npz")
+        assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result.stderr
+
+
 def test_a_file_that_is_cut_off_is_refused_in_one_line(user: User, files: Path) -> None:
     one_line(user.run("fit", files / "cut.h5"), "cut off or damaged")
     assert list(user.folder.iterdir()) == []

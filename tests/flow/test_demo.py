@@ -1,4 +1,4 @@
-"""The main job as a user runs it: `nvdac demo` with a worker killed in the middle, then its run replayed and fitted.
+"""The main job as a user runs it: `nvdac demo` with a worker and the builder killed, then its run replayed and fitted.
 
 One demo serves all these tests: it takes minutes.
 """
@@ -45,7 +45,9 @@ PIXELS = """(() => {
 })()"""
 """Hash of the pixels of the s map."""
 KILL_WORKER_AT_SWEEP = 3
-"""Sweep of the warming in whose middle a worker is killed."""
+KILL_BUILDER_AT_SWEEP = 6
+"""Sweeps of the warming in whose middle a worker and the map builder are killed."""
+KILLS = (("worker-1", KILL_WORKER_AT_SWEEP), ("builder", KILL_BUILDER_AT_SWEEP))
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Demo:
     numbers: dict[str, Any]
     data: Path
     output: str
-    killed: str
+    killed: list[str]
     s_maps: int
     changed_within_a_sweep: bool
     events: list[str]
@@ -74,11 +76,11 @@ class Demo:
 
 
 class Watcher:
-    """Follows a running demo's state plane, and kills a worker in the middle of a sweep."""
+    """Follows a running demo's state plane, and kills processes in the middle of sweeps."""
 
     def __init__(self, running: site.Site) -> None:
         self.site = running
-        self.killed = ""
+        self.killed: list[str] = []
         self.s_maps = 0
         self.revisions: set[tuple[int, int]] = set()
         self.events: set[str] = set()
@@ -99,8 +101,9 @@ class Watcher:
         if update.channel == "workers":
             self.lost_leases = max(self.lost_leases, sum(row["leases_lost"] for row in header["workers"]))
         middle = header.get("frames_total", 0) // 3
-        if update.channel == "camera" and header["sweep"] >= KILL_WORKER_AT_SWEEP and header["frames_sent"] > middle:
-            self.kill("worker-1")
+        for name, sweep in KILLS:
+            if update.channel == "camera" and header["sweep"] >= sweep and header["frames_sent"] > middle:
+                self.kill(name)
 
     def look(self, page: Any) -> None:
         """Look at the s map in the browser: how many different pictures does it show of one sweep?"""
@@ -111,10 +114,10 @@ class Watcher:
         self.badge = page.execute_script("return document.querySelector('#badge').textContent.trim()")
 
     def kill(self, name: str) -> None:
-        if not self.killed:
+        if name not in self.killed:
             pid = next(state.pid for state in processes.states(self.site) if state.name == name)
             os.kill(pid, signal.SIGKILL)
-            self.killed = name
+            self.killed.append(name)
 
 
 def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], timeout_s: float) -> Any:
@@ -239,10 +242,23 @@ def test_the_page_showed_the_map_change_within_a_sweep(demo: Demo) -> None:
 
 
 def test_the_killed_worker_s_bands_were_reassigned_and_it_was_said(demo: Demo) -> None:
-    assert demo.killed == "worker-1"
+    assert "worker-1" in demo.killed
     assert demo.numbers["reassignments"] > 0
     assert demo.lost_leases > 0
     assert any("worker-1" in text for text in demo.events), demo.events
+
+
+def test_the_killed_builder_took_its_maps_back_and_no_decision_was_made_without_it(demo: Demo) -> None:
+    assert "builder" in demo.killed
+    assert f"builder restarted: {KILL_BUILDER_AT_SWEEP} sweeps taken back from disk" in demo.events
+    documents = list(read_documents(documents_path(demo.data, demo.run_uid)))
+    streams = {document["uid"]: document["name"] for name, document in documents if name == "descriptor"}
+    events = [document for name, document in documents if name == "event"]
+    decided = [event["data"] for event in events if streams[event["descriptor"]] == "decision"]
+    heard = [event["data"] for event in events if streams[event["descriptor"]] == "analysis"]
+    assert len(decided) == demo.numbers["temperature_points"]
+    assert [row["decision_reason"] for row in decided if row["decision_fallback"]] == []
+    assert [row["analysis_reason"] for row in heard if not row["analysis_valid"] and row["analysis_sweep"] > 0] == []
 
 
 def test_everything_ended(demo: Demo, runtime: Path) -> None:

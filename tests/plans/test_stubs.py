@@ -43,7 +43,7 @@ def test_a_field_that_is_off_by_now_is_off(engine: RunEngine) -> None:
 
 
 def test_a_field_that_has_come_meanwhile_is_refused(engine: RunEngine) -> None:
-    with pytest.raises(PreconditionError, match="it is 25.1 G"):
+    with pytest.raises(PreconditionError, match=r"it is 25\.1 G"):
         engine(require_field_below(rig(was=0.0, now=25.1), 0.3, "a cool"))
 
 

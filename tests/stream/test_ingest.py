@@ -216,7 +216,13 @@ BAD = {
     "a stack as frequency": ({}, {"frequency": "M"}, r"frequency 'M' is 6x9x41; give a vector"),
     "no scatter": ({"M": np.full((6, 9, 41), 100)}, {}, r"the noise cannot be estimated"),
     "gain": ({}, {"electrons_per_count": 0.0}, r"gain must be above 0"),
+    "infinite gain": ({}, {"electrons_per_count": np.inf}, r"gain must be above 0"),
+    "vanishing gain": ({}, {"electrons_per_count": 1e-300}, r"gain must be above 0"),
+    "offset": ({}, {"offset_counts": -np.inf}, r"offset must be a number"),
+    "read noise": ({}, {"electrons_per_count": 1.0, "read_noise_electrons": np.inf}, r"read noise must be a number"),
+    "read noise without gain": ({}, {"read_noise_electrons": 3.0}, r"needs the camera's gain"),
     "accumulations": ({}, {"accumulations": 0}, r"accumulations must be 1 or more"),
+    "far too many accumulations": ({}, {"accumulations": 10**20}, r"accumulations must be .*at most 1000000000"),
     "format": ({}, {"format": "foo"}, r"format 'foo' is unknown"),
     "no gWide": ({}, {"format": "gwide", "signal": ""}, r"no variable 'gWide.signal'; it has M"),
     "two signals": ({"N": COUNTS}, {"signal": ""}, r"several signals; name one of M, N"),
@@ -232,6 +238,27 @@ def test_bad_measurements_are_refused_in_one_line(tmp_path, name):
     with pytest.raises(IngestError, match=message) as caught:
         read_measurement(mat5(tmp_path, **variables), replace(KNOWN, **changes))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("average", [np.nan, -3.0, 0.0, 1e30])
+def test_an_average_that_is_no_number_of_exposures_is_refused(tmp_path, average):
+    struct = {"signal": COUNTS, "SweepParam": FREQUENCY_GHZ * 1e9, "Average": average}
+    scipy.io.savemat(tmp_path / "m.mat", {"gWide": struct})
+    with pytest.raises(IngestError, match=r"gWide.Average is .*; say it with --accumulations"):
+        read_measurement(tmp_path / "m.mat", IngestOptions(format="gwide"))
+    given = read_measurement(tmp_path / "m.mat", IngestOptions(format="gwide", accumulations=4))
+    assert given.noise.accumulations == 4
+
+
+def test_an_empty_signal_and_one_beyond_memory_are_refused_in_one_line(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["Ftot"] = FREQUENCY_GHZ
+        file["empty"] = np.zeros((0, 9, 41))
+        file.create_dataset("huge", (10**6, 10**6, 41), dtype="f8", chunks=(10, 10, 41))
+    for signal, message in (("empty", "'empty' is 0x9x41: it holds no values"), ("huge", "does not fit into memory")):
+        with pytest.raises(IngestError, match=message) as caught:
+            read_measurement(tmp_path / "m.h5", IngestOptions(signal=signal, frequency="Ftot"))
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".mat", ".h5", ".npz", ".npy", ".tif"])
