@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.rescue import Unresolved
 from analyzers.status import StatusCode
 from stream.messages import SweepStart, Tile
 
@@ -74,6 +75,10 @@ class SweepAssembly:
             for name, plane in tile.planes.items():
                 full[name][..., tile.y0 : tile.y1, :] = plane
         return full
+
+    def unresolved(self) -> Unresolved | None:
+        """Return the sums of the pixels that may be tried again; None where a tile does not carry them."""
+        return Unresolved.of_tiles([self.tiles[rows].spectra for rows in sorted(self.tiles)])
 
     def region_sums(self, region: str) -> RegionSums:
         """Return the counts of a named region summed over all bands."""

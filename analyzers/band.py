@@ -13,6 +13,7 @@ from analyzers.cube import Cube
 from analyzers.fitmap import FitMap
 from analyzers.fitting import fit_band
 from analyzers.regions import Regions
+from analyzers.rescue import keep_unresolved
 from analyzers.settings import AnalysisSettings
 from analyzers.spectrum import rectangle_sums
 from stream.messages import SpectrumRequest, Tile
@@ -125,8 +126,14 @@ class Band:
             frames_added=self.cube.frames_added,
             worker=self.worker,
             planes=fit.to_planes(),
-            spectra=self._sums(),
+            spectra=self._sums() | (self._unresolved(fit) if final else {}),
         )
+
+    def _unresolved(self, fit: FitMap) -> dict[str, NDArray[np.generic]]:
+        """Return the sums of the pixels that the builder may try again once it has the whole map."""
+        if not self.settings.rescue:
+            return {}
+        return keep_unresolved(self.cube.sums, fit, self.grant.y0, self.grant.run.height).to_arrays()
 
     def _sums(self) -> dict[str, NDArray[np.generic]]:
         """Sum the counts of the named regions within the band."""

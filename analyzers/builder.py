@@ -20,10 +20,11 @@ from analyzers.display import Display
 from analyzers.fitmap import FitMap
 from analyzers.fitting import warm_up as warm_up_fits
 from analyzers.health import WorkerBoard
-from analyzers.offline import fit_cube, sweep_cube
+from analyzers.offline import fit_and_keep, sweep_cube
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.questions import Questions
 from analyzers.report import make_report, resolved_share
+from analyzers.rescue import Unresolved
 from analyzers.run_work import RunWork
 from analyzers.settings import AnalysisSettings, BuilderProcess
 from analyzers.storage import MapStore, Register
@@ -79,7 +80,7 @@ class Builder:
         self._board = WorkerBoard(publisher)
         self._questions = Questions(inbox.ask, inbox.owner, publisher.reply, str(store.data_dir))
         self._runs: dict[str, RunWork] = {}
-        self._refits: dict[tuple[str, int], Future[FitMap | None]] = {}
+        self._refits: dict[tuple[str, int], Future[tuple[FitMap, Unresolved] | None]] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="refit")
 
     @property
@@ -212,10 +213,10 @@ class Builder:
                 continue
             fit = future.result()
             opening = run.assemblies[key[1]].start
-            self._finals(run, run.give_up(key[1]) if fit is None else run.complete(opening, fit))
+            self._finals(run, run.give_up(key[1]) if fit is None else run.complete(opening, *fit))
 
 
-def _fit_from_file(path: str, sweep: SweepStart, run: RunWork) -> FitMap | None:
+def _fit_from_file(path: str, sweep: SweepStart, run: RunWork) -> tuple[FitMap, Unresolved] | None:
     """Return the final fit of a sweep from its frames, or None where frames are missing."""
     try:
         with FrameFile(path) as file:
@@ -225,7 +226,7 @@ def _fit_from_file(path: str, sweep: SweepStart, run: RunWork) -> FitMap | None:
         return None
     if cube.frames_added != sweep.frequency_mhz.size * sweep.passes:
         return None
-    return fit_cube(run.maps, sweep, cube, threads=1)
+    return fit_and_keep(run.maps, sweep, cube, threads=1)
 
 
 def warm_up() -> None:

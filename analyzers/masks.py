@@ -1,7 +1,8 @@
 """Pixels that must not be believed: hot, dead, saturated, or named by the user.
 
-They are found on the whole map, so that no band sees other neighbours than another. The optics spread the light of a place over a pixel or more. A single pixel far above or below everything around it is
-therefore the camera's, not the sample's; edges and corners of the ruby or a lead always have pixels like themselves.
+They are found on the whole map, so that no band sees other neighbours than another. The optics spread the light of a
+place over a pixel or more: a single pixel far above or below everything around it is the camera's, not the sample's;
+edges and corners of the ruby or a lead always have pixels like themselves.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ def find_flags(fit: FitMap, given: Sequence[tuple[int, int]] = (), search: bool 
         False where only the pixels given, and those that the fit refused, are flagged.
     """
     light = fit.baseline.astype(np.float64)
-    around = np.empty((4, *light.shape))
+    height, width = fit.shape
+    around = np.empty((4, height, width))
     neighbour_levels(light, around)
     level, scatter, high, low = around
-    flags = np.zeros(light.shape, np.uint8)
+    flags = np.zeros((height, width), np.uint8)
     with np.errstate(invalid="ignore"):
         if search:
             far = np.abs(light - level) > LEVEL_SIGMA * scatter + LEVEL_SHARE * level
@@ -70,7 +72,7 @@ def find_flags(fit: FitMap, given: Sequence[tuple[int, int]] = (), search: bool 
         flags[refused & (light < DARK_SHARE * level)] = PixelFlag.DEAD
         flags[refused & (light >= level)] = PixelFlag.SATURATED
     for row, column in given:
-        if 0 <= row < flags.shape[0] and 0 <= column < flags.shape[1]:
+        if 0 <= row < height and 0 <= column < width:
             flags[row, column] |= PixelFlag.GIVEN
     return flags
 

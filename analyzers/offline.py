@@ -17,6 +17,7 @@ from analyzers.cube import Cube
 from analyzers.fitmap import FitMap
 from analyzers.fitting import fit_image, warm_up
 from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.rescue import Unresolved, keep_unresolved
 from analyzers.settings import AnalysisSettings
 from analyzers.storage import MapStore
 from stream.archive_hdf5 import FrameFile
@@ -69,11 +70,17 @@ def fit_measurement(
         Where the frequency list does not fit the frames.
     """
     warm_up(settings)  # numba must not compile in several threads at once
+    cube = _cube_of(frames)
+    return fit_image(cube.sums, cube.passes_added, frequency_mhz, noise, settings, threads)
+
+
+def _cube_of(frames: NDArray[np.generic]) -> Cube:
+    """Return the cube of one pass (f, y, x)."""
     count, height, width = frames.shape
     cube = Cube(count, height, width, frames.dtype.str)
     for index, frame in enumerate(frames):
         cube.add(index, frame)
-    return fit_image(cube.sums, cube.passes_added, frequency_mhz, noise, settings, threads)
+    return cube
 
 
 def maps_of_measurement(
@@ -98,7 +105,8 @@ def maps_of_measurement(
     run = RunMaps.of(start)
     state = StatePoint(ROOM_TEMPERATURE_K, ROOM_TEMPERATURE_K, ROOM_TEMPERATURE_K, 0.0, FieldHistory.UNKNOWN)
     sweep = SweepStart(run_uid, 0, SweepRole.SINGLE, state, np.asarray(frequency_mhz, dtype=np.float64), passes=1)
-    run.add(sweep, fit_measurement(frames, frequency_mhz, noise, settings, threads))
+    warm_up(settings)  # numba must not compile in several threads at once
+    run.add(sweep, *fit_and_keep(run, sweep, _cube_of(frames), threads))
     return OfflineRun(run, {})
 
 
@@ -142,7 +150,7 @@ def fit_run(
             incomplete[sweep.sweep] = missing
             run.abandon(sweep.sweep)
         else:
-            run.add(sweep, fit_cube(run, sweep, cube, threads))
+            run.add(sweep, *fit_and_keep(run, sweep, cube, threads))
         if progress is not None:
             progress(done, len(sweeps))
     return OfflineRun(run, incomplete)
@@ -162,6 +170,12 @@ def fit_frames_file(
 def fit_cube(run: RunMaps, sweep: SweepStart, cube: Cube, threads: int = 0) -> FitMap:
     """Fit a complete sweep's cube with the settings of its run."""
     return fit_image(cube.sums, cube.passes_added, sweep.frequency_mhz, run.start.noise, run.settings, threads)
+
+
+def fit_and_keep(run: RunMaps, sweep: SweepStart, cube: Cube, threads: int = 0) -> tuple[FitMap, Unresolved]:
+    """Fit a complete sweep's cube, and keep the sums of the pixels that may be tried again."""
+    fit = fit_cube(run, sweep, cube, threads)
+    return fit, keep_unresolved(cube.sums, fit, 0, fit.shape[0])
 
 
 def sweep_cube(file: FrameFile, sweep: SweepStart) -> Cube:

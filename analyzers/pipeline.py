@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from analyzers.fitmap import DESCRIPTIONS, UNITS, FitMap
 from analyzers.maps import FieldRatioMap, field_ratio
-from analyzers.masks import Flags, apply_flags, find_flags, flag_counts
+from analyzers.masks import Flags, PixelFlag, apply_flags, find_flags, flag_counts
 from analyzers.regions import Regions, regions_of
+from analyzers.rescue import Unresolved, rescue
 from analyzers.settings import AnalysisSettings
 from analyzers.significance import FALSE_DISCOVERY_RATE, Change, changed_elements, probability_below
 from analyzers.status import names as status_names
@@ -162,9 +163,15 @@ class RunMaps:
         self._open.pop(sweep, None)
         return self._settle()
 
-    def add(self, sweep: SweepStart, fit: FitMap) -> list[SweepMaps]:
-        """Take the final fit of a sweep; returns the maps that are final now, in order of the sweeps."""
-        return self.restore(sweep, self.whole(fit)) if sweep.sweep not in self.finals else []
+    def add(self, sweep: SweepStart, fit: FitMap, unresolved: Unresolved | None = None) -> list[SweepMaps]:
+        """Take the final fit of a sweep; returns the maps that are final now, in order of the sweeps.
+
+        `unresolved` are the sums of the pixels that its neighbours may rescue.
+        """
+        if sweep.sweep in self.finals:
+            return []
+        whole = self.whole(fit)
+        return self.restore(sweep, whole if unresolved is None else self._rescued(sweep, whole, unresolved))
 
     def restore(self, sweep: SweepStart, whole: WholeFit) -> list[SweepMaps]:
         """Take a final fit whose whole-map steps are done, such as one read from disk; returns as `add`."""
@@ -182,6 +189,14 @@ class RunMaps:
         """Do what needs the whole view: masks."""
         flags = find_flags(fit, self.settings.mask_pixels, self.settings.find_bad_pixels)
         return WholeFit(apply_flags(fit, flags), flags)
+
+    def _rescued(self, sweep: SweepStart, whole: WholeFit, unresolved: Unresolved) -> WholeFit:
+        """Try the unresolved pixels again from their neighbours, where the settings ask for it."""
+        if not self.settings.rescue:
+            return whole
+        passes = np.full(sweep.frequency_mhz.size, sweep.passes, np.int64)
+        fit, changed = rescue(whole.fit, unresolved, passes, sweep.frequency_mhz, self.start.noise, self.settings)
+        return WholeFit(fit, np.where(changed, whole.flags | PixelFlag.RESCUED, whole.flags).astype(np.uint8))
 
     def reference(self, sweep: SweepStart) -> SweepMaps | None:
         """Return the maps of the newest complete opening reference before the sweep, or None."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from analyzers.assembly import SweepAssembly
 from analyzers.fitmap import FitMap
 from analyzers.pipeline import RunMaps, SweepMaps, WholeFit
+from analyzers.rescue import Unresolved
 from analyzers.sweep_files import finished_sweeps
 from stream.messages import Json, RunMode, RunStart, RunStop, SweepAbort, SweepProgress, SweepStart, Tile
 
@@ -114,14 +115,14 @@ class RunWork:
         del self.assemblies[tile.sweep]
         self.lost[tile.sweep] = 0
         self.added[tile.sweep] = assembly.frames_added
-        return self.maps.add(assembly.start, fit)
+        return self.maps.add(assembly.start, fit, assembly.unresolved())
 
-    def complete(self, sweep: SweepStart, fit: FitMap) -> list[SweepMaps]:
+    def complete(self, sweep: SweepStart, fit: FitMap, unresolved: Unresolved) -> list[SweepMaps]:
         """Take the fit of a whole sweep made from its frames file; returns the maps that are final now."""
         self.assemblies.pop(sweep.sweep, None)
         self.lost[sweep.sweep] = 0
         self.added[sweep.sweep] = sweep.frequency_mhz.size * sweep.passes
-        return self.maps.add(sweep, fit)
+        return self.maps.add(sweep, fit, unresolved)
 
     def abort(self, abort: SweepAbort) -> list[SweepMaps]:
         """Drop a sweep that ended early; returns maps that waited for it."""

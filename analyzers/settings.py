@@ -54,6 +54,8 @@ class AnalysisSettings:
     """Look for hot and dead pixels among their neighbours; saturated ones and NaN are always left out."""
     mask_pixels: tuple[tuple[int, int], ...] = ()
     """(row, column) of camera pixels to leave out."""
+    rescue: bool = True
+    """Try unresolved pixels of a final map again, from their neighbours' solution."""
     stress_constants: str = "barson2017"
     """Name of the stress-susceptibility set in `physics.constants`."""
     zero_field_splitting: str = "cambria2023"

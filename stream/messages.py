@@ -183,7 +183,8 @@ class Tile:
     planes: Mapping[str, NDArray[np.generic]]
     """Result planes, each (..., rows, x); names and units in `analyzers.fitting`."""
     spectra: Mapping[str, NDArray[np.generic]]
-    """Integer (or f8) sums of counts over named regions within the band, each (f,), with `<name>_pixels` (1,)."""
+    """Integer (or f8) sums of counts over named regions within the band, each (f,), with `<name>_pixels` (1,); in a
+    final tile also `unresolved_places` (n,) and `unresolved_sums` (f, n): pixels that the builder may try again."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from analyzers.builder import Builder
 from analyzers.cube import Cube
 from analyzers.offline import fit_cube
 from analyzers.pipeline import RunMaps
+from analyzers.rescue import keep_unresolved
 from analyzers.storage import MapStore
 from stream.maps_file import read_maps
 from stream.messages import (
@@ -106,9 +107,14 @@ def swept() -> list[tuple[SweepStart, list[Tile]]]:
             cube.add(index, maker.frame(0, index))
         fit = fit_cube(run, sweep, cube, threads=1)
         counts = {"passes": np.ones(sweep.frequency_mhz.size, "<u4")}
+
+        def rest(y0, fit=fit, cube=cube, counts=counts):
+            part = keep_unresolved(cube.sums[:, y0 : y0 + 16], fit.rows(y0, y0 + 16), y0, synthetic.HEIGHT)
+            return counts | part.to_arrays()
+
         total = sweep.frequency_mhz.size
         tiles = [
-            Tile("run-1", number, y0, y0 + 16, 1, 1, True, total, "w", fit.rows(y0, y0 + 16).to_planes(), counts)
+            Tile("run-1", number, y0, y0 + 16, 1, 1, True, total, "w", fit.rows(y0, y0 + 16).to_planes(), rest(y0))
             for y0 in (0, 16)
         ]
         sweeps.append((sweep, tiles))
