@@ -31,8 +31,6 @@ BASE_K, TOP_K = 20.0, 150.0
 """First and last set point, K."""
 PIXELS = 400
 """Pixels of a sample that are followed: a random subset, the same for every contender."""
-SHORTEST_H = 1.0 / 60.0
-"""Shortest sweep, h: one pass of 300 frequencies at 5 frames/s."""
 HEATING_K = 0.12
 """Laser and microwave at their default powers warm the sample by this much, K."""
 
@@ -142,7 +140,9 @@ class Warming:
         self._rng = np.random.default_rng([world.seed, draw, 5])
         self.reference_sigma = self.sigma(TOP_K, reference_h)
         self._reference_noise = self._rng.standard_normal(world.true_k.size) * self.reference_sigma
+        self.reference_h = reference_h
         self.set_points: list[float] = []
+        self.sweeps_h: list[float] = []
         self.temperature_k: list[float] = []
         self.s: list[Array] = []
         self.own_sigma: list[Array] = []
@@ -170,6 +170,7 @@ class Warming:
         self.temperature_k.append(temperature)
         self.s.append(self.world.s_at(temperature) + self._reference_noise + noise)
         self.own_sigma.append(sigma)
+        self.sweeps_h.append(hours)
         self.averaging_h += hours
 
     def estimate(self) -> OnsetEstimate:

@@ -1,0 +1,147 @@
+"""What adaptive plans save: hours, loads and sweep time beside fixed ladders and public adaptive scans.
+
+`python -m benchmarks.adaptive --json FILE [--samples S1,S2] [--seeds 1-5] [--work FOLDER]`. Temperatures are simulated
+on maps (`benchmarks.warming`): the twin's noise-free s(T), its cryostat's ramps and settling, one hour of averaging
+worth `SIGMA_HOUR`. Our policy runs with one setting for all samples and seeds; every contender is tuned for each world
+with hindsight to the error that our policy reached there. Each world's row is kept in the work folder, so that the
+whole may be run in pieces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contenders import (
+    ADAPTIVE_SCAN_DELTAS,
+    LEARNER_POINTS,
+    adaptive_scan,
+    learner_1d,
+    peer_frontier,
+    policy,
+)
+from benchmarks.ladders import AVERAGING_H, DRAWS, TWO_KELVIN_POINTS, frontier
+from benchmarks.oracle import oracle
+from benchmarks.warming import World, make_world
+
+SAMPLES = ("S1", "S2", "S3")
+SEEDS = tuple(range(1, 21))
+PEERS = ("tuned_ladder", "two_kelvin_ladder", "bluesky_adaptive_scan", "learner_1d", "oracle")
+LOG = logging.getLogger("benchmarks.adaptive")
+
+
+def ours(world: World) -> dict[str, Any]:
+    """Return what the policy reached on a world and where its hours went, means over the noise draws."""
+    runs = [policy(world, draw) for draw in DRAWS]
+    errors = np.array([run.error() for run in runs])
+    above = float(np.percentile(world.true_k, 95.0))
+    late = [
+        sum(float(sigma) for sigma, t in zip(run.sweeps_h, run.set_points, strict=True) if t > above) for run in runs
+    ]
+    return {
+        "hours": float(np.mean([run.hours for run in runs])),
+        "tc_error_k": float(errors[:, 0].mean()),
+        "resolved": float(errors[:, 1].mean()),
+        "points": float(np.mean([len(run.set_points) for run in runs])),
+        "moving_h": float(np.mean([run.moving_h for run in runs])),
+        "reference_h": runs[0].reference_h,
+        "above_every_tc_h": float(np.mean(late)),
+    }
+
+
+def row_of(world: World) -> dict[str, Any]:
+    """Return one world's row: our run, and the hours in which each contender reaches the same error."""
+    begin = time.process_time()
+    mine = ours(world)
+    goal = mine["tc_error_k"]
+    amplitude = float(np.percentile(np.abs(world.s[0] - 1.0), 95.0))
+    deltas = tuple(part * amplitude for part in ADAPTIVE_SCAN_DELTAS)
+    hours = {
+        "tuned_ladder": frontier(world).hours_to(goal),
+        "two_kelvin_ladder": frontier(world, (TWO_KELVIN_POINTS,), AVERAGING_H[1:7]).hours_to(goal),
+        "bluesky_adaptive_scan": peer_frontier(adaptive_scan, world, deltas, AVERAGING_H[2:8]).hours_to(goal),
+        "learner_1d": peer_frontier(learner_1d, world, LEARNER_POINTS, AVERAGING_H[2:8]).hours_to(goal),
+        "oracle": oracle(world).hours_to(goal),
+    }
+    return {
+        "sample": world.sample,
+        "seed": world.seed,
+        "ours": mine,
+        "hours_to_same_error": hours,
+        "cpu_s": time.process_time() - begin,
+    }
+
+
+def ratios(rows: list[dict[str, Any]], peer: str) -> list[float]:
+    """Return our hours over the peer's, world by world; 0 where the peer never reached the error."""
+    return [row["ours"]["hours"] / row["hours_to_same_error"][peer] for row in rows]
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the numbers of some worlds together."""
+    tuned = ratios(rows, "tuned_ladder")
+    mine = {key: float(np.mean([row["ours"][key] for row in rows])) for key in rows[0]["ours"]}
+    errors = [row["ours"]["tc_error_k"] for row in rows]
+    return {
+        "worlds": len(rows),
+        "hours_ratio": float(np.mean(tuned)),
+        "worst_seed_ratio": float(np.max(tuned)),
+        "tc_error_k": float(np.median(errors)),
+        "tc_error_k_worst_seed": float(np.max(errors)),
+        "resolved_worst_seed": float(np.min([row["ours"]["resolved"] for row in rows])),
+        "hours_ratio_by_peer": {peer: float(np.mean(ratios(rows, peer))) for peer in PEERS},
+        "worst_ratio_by_peer": {peer: float(np.max(ratios(rows, peer))) for peer in PEERS},
+        "oracle_over_tuned_ladder": float(
+            np.mean([r["hours_to_same_error"]["oracle"] / r["hours_to_same_error"]["tuned_ladder"] for r in rows])
+        ),
+        "ours": mine,
+    }
+
+
+def temperatures(samples: tuple[str, ...], seeds: tuple[int, ...], work: Path) -> dict[str, Any]:
+    """Run what is not in the work folder yet and summarise all that is there."""
+    work.mkdir(parents=True, exist_ok=True)
+    for sample in samples:
+        for seed in seeds:
+            path = work / f"row-{sample}-{seed}.json"
+            if not path.exists():
+                row = row_of(make_world(sample, seed, work))
+                path.write_text(json.dumps(row, indent=1) + "\n")
+                LOG.info("%s seed %d: %.0f s", sample, seed, row["cpu_s"])
+    rows = [json.loads(path.read_text()) for path in sorted(work.glob("row-*.json"))]
+    wanted = [row for row in rows if row["sample"] in SAMPLES and row["seed"] in SEEDS]
+    per_sample = {s: summarise([r for r in wanted if r["sample"] == s]) for s in SAMPLES if _any(wanted, s)}
+    return {**summarise(wanted), "per_sample": per_sample}
+
+
+def _any(rows: list[dict[str, Any]], sample: str) -> bool:
+    return any(row["sample"] == sample for row in rows)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    first, _, last = text.partition("-")
+    return tuple(range(int(first), int(last or first) + 1))
+
+
+def main() -> None:
+    """Measure and write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--samples", default=",".join(SAMPLES))
+    parser.add_argument("--seeds", type=_seeds, default=SEEDS, help="such as 1-5")
+    parser.add_argument("--work", type=Path, default=Path("data/benchmarks/adaptive"))
+    arguments = parser.parse_args()
+    LOG.addHandler(logging.StreamHandler())
+    LOG.setLevel(logging.INFO)
+    result = temperatures(tuple(arguments.samples.split(",")), arguments.seeds, arguments.work)
+    arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
