@@ -26,7 +26,9 @@ from benchmarks.contenders import (
     peer_frontier,
     policy,
 )
+from benchmarks.frequencies import frequencies
 from benchmarks.ladders import AVERAGING_H, DRAWS, TWO_KELVIN_POINTS, frontier
+from benchmarks.loads import loads
 from benchmarks.oracle import oracle
 from benchmarks.warming import World, make_world
 
@@ -120,6 +122,29 @@ def temperatures(samples: tuple[str, ...], seeds: tuple[int, ...], work: Path) -
     return {**summarise(wanted), "per_sample": per_sample}
 
 
+def others(samples: tuple[str, ...], seeds: tuple[int, ...], work: Path) -> dict[str, Any]:
+    """Return what adaptive frequencies and adaptive loading save, over all worlds in the work folder."""
+    for sample in samples:
+        for seed in seeds:
+            path = work / f"other-{sample}-{seed}.json"
+            if not path.exists():
+                found = {"frequencies": frequencies(sample, seed), "loads": loads(sample, seed)}
+                path.write_text(json.dumps({"sample": sample, "seed": seed, **found}, indent=1) + "\n")
+    rows = [json.loads(path.read_text()) for path in sorted(work.glob("other-*.json"))]
+    rows = [row for row in rows if row["sample"] in SAMPLES and row["seed"] in SEEDS]
+    lists = [row["frequencies"] for row in rows]
+    climbs = [row["loads"] for row in rows]
+    return {
+        "frequency_time_ratio": float(np.median([row["time_ratio"] for row in lists])),
+        "frequency_time_ratio_worst_seed": float(max(row["time_ratio"] for row in lists)),
+        "frequency_time_ratio_worst_pixel": float(max(row["time_ratio_worst_pixel"] for row in lists)),
+        "lines_missed_share": float(max(row["missed_share"] for row in lists)),
+        "loads_ratio": float(np.mean([row["loads_ratio"] for row in climbs])),
+        "loads_ratio_worst_seed": float(max(row["loads_ratio"] for row in climbs)),
+        "onset_bracket_gpa": float(max(row["bracket_gpa"] for row in climbs)),
+    }
+
+
 def _any(rows: list[dict[str, Any]], sample: str) -> bool:
     return any(row["sample"] == sample for row in rows)
 
@@ -139,7 +164,11 @@ def main() -> None:
     arguments = parser.parse_args()
     LOG.addHandler(logging.StreamHandler())
     LOG.setLevel(logging.INFO)
-    result = temperatures(tuple(arguments.samples.split(",")), arguments.seeds, arguments.work)
+    samples = tuple(arguments.samples.split(","))
+    result = {
+        **temperatures(samples, arguments.seeds, arguments.work),
+        **others(samples, arguments.seeds, arguments.work),
+    }
     arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -81,9 +81,10 @@ class _Stage(Device):
         status.set_finished()
         return status
 
-    def trigger(self) -> Status:
+    def trigger(self) -> Any:
         """Average there."""
-        self._run.measure(float(self.temperature_k.get()), self._averaging_h)
+        here: Any = self.temperature_k.get()
+        self._run.measure(float(here), self._averaging_h)
         self.s_percentile.put(float(np.percentile(self._run.s[-1], PERCENTILE)))
         status = Status(self)
         status.set_finished()
@@ -93,7 +94,7 @@ class _Stage(Device):
 def adaptive_scan(world: World, draw: int, averaging_h: float, delta: float) -> Warming:
     """Run `bluesky.plans.adaptive_scan`, 2 to 16 K, aiming at a change of `delta` per step; the top is added."""
     run = Warming(world, draw, averaging_h)
-    stage = _Stage(run, averaging_h)
+    stage: Any = _Stage(run, averaging_h)
     engine = RunEngine({}, context_managers=[])
     plan: Any = bp.adaptive_scan(
         [stage], "stage_s_percentile", stage, BASE_K, TOP_K, 2.0, 16.0, delta, backstep=False, threshold=None
@@ -111,10 +112,11 @@ def learner_1d(world: World, draw: int, averaging_h: float, points: int) -> Warm
     ImportError
         Where `adaptive` is not installed.
     """
-    from adaptive import Learner1D
+    import adaptive
 
     run = Warming(world, draw, averaging_h)
-    learner: Any = Learner1D(lambda x: x, bounds=(BASE_K, TOP_K))
+    make: Any = adaptive.Learner1D
+    learner = make(None, bounds=(BASE_K, TOP_K))
     for _ in range(points):
         asked = float(learner.ask(1)[0][0])
         run.measure(asked, averaging_h)
