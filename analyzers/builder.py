@@ -32,7 +32,9 @@ from analyzers.tc import tc_of
 from analyzers.warming import one_at_a_time
 from stream.archive_hdf5 import FrameFile, FramesError
 from stream.builder_inbox import BuilderEvent, BuilderInbox
+from stream.doors import TcpRefused
 from stream.health import clear_ready, mark_ready
+from stream.keys import KeysError
 from stream.maps_file import MapsFileError
 from stream.messages import (
     NoiseModel,
@@ -275,7 +277,11 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_builder(process, stop)
+    try:
+        run_builder(process, stop)
+    except (TcpRefused, KeysError) as error:
+        _LOG.error("%s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deploy import keys_commands
 from deploy.errors import DeployError
 from deploy.output import emit_json
 from deploy.places import explain, require_apart, require_file
@@ -272,6 +273,22 @@ def doctor(
             typer.echo(finding.line())
     if any(not finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: nvdac worker tcp://camera-host:7701 --name lab2-0")
+def worker(
+    address: Annotated[str, typer.Argument(help="tcp://HOST:PORT of the camera's host ([stream] tcp_port there).")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the worker, unique on the rig; made from this host's if not given.")
+    ] = None,
+) -> None:
+    """Be a fitting worker for a camera on another host, until Ctrl-C."""
+    from deploy.remote_worker import become_worker
+
+    become_worker(address, name)
+
+
+app.add_typer(keys_commands.app, name="keys")
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
         rig = load_rig(find_rig(rig_name))
     except DeployError as error:
         return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), "mend the file")]
-    findings += [_rig(rig_name, rig), _ports(rig), _epics(rig), _ring(rig), _cores(rig)]
+    findings += [_rig(rig_name, rig), _ports(rig), _epics(rig), _ring(rig), _cores(rig), _other_hosts(rig)]
     if warm:
         findings.append(_warm(rig))
     return findings
@@ -205,6 +205,25 @@ def _cores(rig: RigFile) -> Finding:
     good = rig.rig.workers <= cores
     mend = "" if good else f"set [rig] workers to {cores} or fewer"
     return Finding("cores", good, f"{rig.rig.workers} workers on {cores} cores", mend)
+
+
+def _other_hosts(rig: RigFile) -> Finding:
+    """Look at what lets workers on other hosts in."""
+    from stream.doors import TcpRefused, check_tcp
+    from stream.keys import KeysError, allowed
+
+    if not rig.stream.tcp_port:
+        return Finding("other hosts", True, "no workers there ([stream] tcp_port is not set)")
+    try:
+        check_tcp(rig.stream_settings("", ""))
+        names = sorted(set(allowed().values()))
+    except (TcpRefused, KeysError) as error:
+        return Finding("other hosts", False, str(error))
+    place = f"tcp://{rig.stream.tcp_host}:{rig.stream.tcp_port}"
+    if not rig.stream.curve:
+        return Finding("other hosts", True, f"{place}, this host alone, without keys")
+    mend = "" if names else "admit one: nvdac keys allow NAME KEY"
+    return Finding("other hosts", bool(names), f"{place}, admitted: {', '.join(names) or 'nobody'}", mend)
 
 
 def _warm(rig: RigFile) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import processes
+from deploy.errors import DeployError
 from deploy.places import require_folder, require_space
 from deploy.processes import Program, python_program
 from deploy.rig_file import RigFile
@@ -41,6 +42,8 @@ def make_site(name: str, rig_path: Path, rig: RigFile, data_dir: Path, parts: Pa
     DeployError
         Where a port is in use, there is no room, or the folders cannot be made; nothing is left then.
     """
+    if parts.camera:
+        _check_tcp(rig)
     ports = {
         "web": take_port(rig.rig.web_port, "the live page") if parts.web else 0,
         "tiled": take_port(rig.rig.tiled_port, "the Tiled server") if parts.tiled else 0,
@@ -51,6 +54,20 @@ def make_site(name: str, rig_path: Path, rig: RigFile, data_dir: Path, parts: Pa
     if parts.camera:
         require_space(runtime_root(), rig.stream.ring_mib + RUNTIME_FLOOR_MIB, "the ring of frames")
     return new_site(name, rig_path, data_dir, ports)
+
+
+def _check_tcp(rig: RigFile) -> None:
+    """Refuse to listen for workers of other hosts where that is not safe, or not possible."""
+    from stream.doors import TcpRefused, check_tcp
+    from stream.keys import KeysError
+
+    try:
+        check_tcp(rig.stream_settings("", ""))
+    except (TcpRefused, KeysError) as error:
+        raise DeployError(str(error)) from error
+    if rig.stream.tcp_port:
+        for port in (rig.stream.tcp_port, rig.stream.tcp_port + 1):
+            take_port(port, "workers on other hosts")
 
 
 def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = True) -> Site:

@@ -12,9 +12,11 @@ from types import FrameType
 from typing import cast
 
 from devices.settings import CameraProcess
+from stream.doors import TcpRefused
 from stream.frame_server import FrameServer
 from stream.frames import FrameMaker
 from stream.health import clear_ready, mark_ready
+from stream.keys import KeysError
 from stream.messages import Json
 from stream.settings import load_settings
 
@@ -97,7 +99,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         serve(load_settings(CameraProcess, arguments[0]))
-    except SourceError as error:
+    except (SourceError, TcpRefused, KeysError) as error:
         _log.error("%s", error)
         return 1
     return 0

@@ -122,7 +122,7 @@ class BuilderInbox:
             send(self._frames, encode(Goodbye("builder", self._session.epoch)))
         self._frames.close()
         for door in self._doors:
-            door.socket.close()
+            door.close()
         self._context.term()
 
     def __enter__(self) -> BuilderInbox:

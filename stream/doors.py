@@ -6,11 +6,15 @@ They are two sockets, not one with two addresses: whoever comes over TCP cannot 
 from __future__ import annotations
 
 import ipaddress
+import logging
+import re
 import resource
 from dataclasses import dataclass
 
 import zmq
 
+from stream.gatekeeper import Gatekeeper
+from stream.keys import HELP, allowed, own_pair, server_key
 from stream.settings import StreamSettings
 from stream.sockets import CONTROL_BYTES, bind, open_socket
 
@@ -22,6 +26,11 @@ HANDSHAKE_MS = 3000
 """Longest time from a connection's beginning to the end of its handshake, ms."""
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
+
+
+_ADDRESS = re.compile(r"tcp://([A-Za-z0-9.-]+):(\d{1,5})")
+
+_log = logging.getLogger(__name__)
 
 
 class TcpRefused(OSError):  # noqa: N818 - reads as a sentence
@@ -36,6 +45,19 @@ class Door:
     """The ROUTER."""
     remote: bool
     """True for TCP: its peers have no ring and may be workers only."""
+    gate: Gatekeeper | None = None
+    """Who asks for keys; None without CURVE."""
+
+    @property
+    def denied(self) -> int:
+        """Connections refused for want of an admitted key."""
+        return 0 if self.gate is None else self.gate.denied
+
+    def close(self) -> None:
+        """Close the socket, then the gate."""
+        self.socket.close()
+        if self.gate is not None:
+            self.gate.finish()
 
 
 def is_loopback(host: str) -> bool:
@@ -53,6 +75,8 @@ def check_tcp(settings: StreamSettings) -> None:
     ------
     TcpRefused
         Where the address is not numeric, the port is none, or another host could connect without keys.
+    stream.keys.KeysError
+        Where `curve` is set and keys are missing or unsafe.
     """
     if not settings.tcp_port:
         return
@@ -64,8 +88,45 @@ def check_tcp(settings: StreamSettings) -> None:
         ) from error
     if not 1024 <= settings.tcp_port < 65535:
         raise TcpRefused(f"[stream] tcp_port = {settings.tcp_port}: allowed are 1024 to 65534 (results take the next)")
-    if not is_loopback(settings.tcp_host):
-        raise TcpRefused(f"[stream] tcp_host = {settings.tcp_host!r} is not loopback: refused without keys")
+    if not is_loopback(settings.tcp_host) and not settings.curve:
+        raise TcpRefused(
+            f"[stream] tcp_host = {settings.tcp_host!r} is not loopback: other hosts need keys, set curve = true "
+            f"and make them with `nvdac keys new` ({HELP})"
+        )
+    if settings.curve:
+        own_pair()
+        if not allowed():
+            _log.warning("no key is admitted yet: `nvdac keys allow NAME KEY` (%s)", HELP)
+
+
+def check_connect(settings: StreamSettings) -> None:
+    """Refuse a connection to another host that is not protected.
+
+    Raises
+    ------
+    TcpRefused
+        Where the address is none, or is another host's and `curve` is not set.
+    stream.keys.KeysError
+        Where keys are missing.
+    """
+    found = _ADDRESS.fullmatch(settings.connect)
+    if found is None or not 1024 <= int(found[2]) < 65535:
+        raise TcpRefused(f"{settings.connect!r} is no address: give tcp://HOST:PORT of the camera's host")
+    if settings.curve:
+        own_pair()
+        server_key()
+    elif not is_loopback(found[1]):
+        raise TcpRefused(f"{settings.connect} is another host: refused without keys ({HELP})")
+
+
+def connect_options(socket: zmq.Socket[bytes], settings: StreamSettings) -> None:
+    """Prepare a worker's socket for TCP, with its keys where they are asked for."""
+    tcp_options(socket)
+    if settings.curve:
+        public, secret = own_pair()
+        socket.setsockopt(zmq.CURVE_SERVERKEY, server_key().encode())
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, public.encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, secret.encode())
 
 
 def tcp_options(socket: zmq.Socket[bytes]) -> None:
@@ -94,14 +155,26 @@ def open_doors(
         remote = open_socket(context, zmq.ROUTER, max_bytes=max_bytes)
         tcp_options(remote)
         remote.setsockopt(zmq.BACKLOG, BACKLOG)
+        # before the socket is bound: without its gatekeeper a CURVE socket admits nobody
+        doors.append(Door(remote, remote=True, gate=_guard(context, remote) if settings.curve else None))
         try:
             bind(remote, settings.tcp_endpoint(name))
         except zmq.ZMQError as error:
-            local.close()
-            remote.close()
+            for door in doors:
+                door.close()
             raise TcpRefused(f"cannot listen at {settings.tcp_endpoint(name)}: {error}") from error
-        doors.append(Door(remote, remote=True))
     return doors
+
+
+def _guard(context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> Gatekeeper:
+    """Make a ROUTER admit listed keys only."""
+    public, secret = own_pair()
+    socket.setsockopt(zmq.CURVE_SERVER, 1)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, public.encode())
+    socket.setsockopt(zmq.CURVE_SECRETKEY, secret.encode())
+    socket.setsockopt(zmq.ZAP_DOMAIN, b"nvdac")
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
+    return Gatekeeper(context)
 
 
 def _allow_many_connections() -> None:

@@ -162,7 +162,7 @@ class FrameServer:
         self._fetcher.finish(1.0)
         self._state.close()
         for door in self._doors:
-            door.socket.close()
+            door.close()
         self._desk.socket.close()
         self._context.term()
         self._waker.close()
@@ -239,7 +239,7 @@ class FrameServer:
         if self._is_due("view", VIEW_S):
             malformed = self._reception.malformed + self._desk.malformed
             counts: Json = {"reassignments": self._dispatch.reassignments, "slow_moves": self._slow.moves}
-            self._view.show(counts | {"malformed": malformed})
+            self._view.show(counts | {"malformed": malformed, "denied": sum(door.denied for door in self._doors)})
 
     def _is_due(self, what: str, interval_s: float) -> bool:
         now = time.monotonic()

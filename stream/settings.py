@@ -43,6 +43,8 @@ class StreamSettings:
     """Address that workers on other hosts connect to; anything but loopback needs `curve`."""
     tcp_port: int = 0
     """Port of `frames` over TCP, `results` has the next one; 0: no workers on other hosts."""
+    curve: bool = False
+    """Encrypt and authenticate TCP with the keys of `stream.keys`."""
     connect: str = ""
     """Of a worker on another host: `tcp://host:port` of the frame server; empty on its own host."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ CONTROL_BYTES = 8 * 1024 * 1024
 BULK_BYTES = 256 * 1024 * 1024
 """Largest part that result and state sockets accept."""
 
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 VIEW_BYTES = 32 * 1024
 """Parts of this size on are not copied where views are asked for."""
 
@@ -26,6 +28,13 @@ class Sent(enum.Enum):
     OK = "ok"
     FULL = "full"
     GONE = "gone"
+
+
+class Fate(enum.Enum):
+    """What became of a connection."""
+
+    BROKEN = "broken"
+    REFUSED = "refused"
 
 
 def open_socket(
@@ -97,15 +106,16 @@ def receive_views(socket: zmq.Socket[bytes]) -> list[Part] | None:
 
 def watch_connection(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
     """Return a socket that tells when a connection of `socket` breaks; to be made before it connects."""
-    return socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    return socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | _FAILED)
 
 
-def lost_connection(watch: zmq.Socket[bytes]) -> bool:
-    """Tell whether the watched connection broke since the last call."""
-    lost = False
-    while receive(watch) is not None:
-        lost = True
-    return lost
+def connection_fates(watch: zmq.Socket[bytes]) -> set[Fate]:
+    """Return what became of the watched connection since the last call."""
+    fates: set[Fate] = set()
+    while (parts := receive(watch)) is not None:
+        event = int.from_bytes(parts[0][:2], sys.byteorder)  # what libzmq writes: u2 event, i4 value, native
+        fates.add(Fate.BROKEN if event == zmq.EVENT_DISCONNECTED else Fate.REFUSED)
+    return fates
 
 
 class Waker:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import queue
 import threading
+import time
 from collections import deque
 
 import zmq
 
 from stream.codec import CodecError, decode, encode
-from stream.doors import tcp_options
+from stream.doors import connect_options
 from stream.link_messages import FinalAccepted, Goodbye, LeaseReturn, SpectrumAnswer, SpectrumAsk
 from stream.messages import Json
 from stream.outbox import TileOutbox
-from stream.sessions import Heard, Session
+from stream.sessions import REFUSED_S, Heard, Session
 from stream.settings import StreamSettings
 from stream.sockets import (
     BULK_BYTES,
+    Fate,
     Sent,
     Waker,
-    lost_connection,
+    connection_fates,
     open_socket,
     receive,
     receive_views,
@@ -62,7 +66,7 @@ class WorkerIo(threading.Thread):
         self._watch = watch_connection(self._frames) if settings.connect else None
         for socket, name in ((self._frames, "frames"), (self._results, "results")):
             if settings.connect:
-                tcp_options(socket)
+                connect_options(socket, settings)
             socket.connect(settings.worker_endpoint(name))
         self._server = Session("worker", worker)
         self._builder = Session("worker", worker)
@@ -70,6 +74,9 @@ class WorkerIo(threading.Thread):
         self._out: deque[object] = deque()
         self._answers: deque[SpectrumAnswer] = deque()
         self._ended = False
+        self._refused = False
+        self._again_at = math.inf
+        self._settings = settings
         self._rehello = threading.Event()
         # not a SimpleQueue: its get() blocks for ever where a signal is handled across the end of the timeout
         self.inbox: queue.Queue[object] = queue.Queue()
@@ -114,10 +121,7 @@ class WorkerIo(threading.Thread):
         while not self._ended:
             poller.poll(int(self._beat_s * 500) or 1)
             self._waker.clear()
-            if self._watch is not None and lost_connection(self._watch) and self._server.welcome is not None:
-                # what was on its way is lost on both sides: leases, frames and acknowledgements begin anew
-                _log.warning("the connection to the frame server broke")
-                self._rehello.set()
+            self._look_at_connection()
             if self._rehello.is_set():
                 self._rehello.clear()
                 self._server.restart()
@@ -126,6 +130,30 @@ class WorkerIo(threading.Thread):
             self._listen_results()
             self._speak()
         self._farewell()
+
+    def _look_at_connection(self) -> None:
+        """Over TCP: begin anew where the connection broke, say so where it is not admitted."""
+        fates = set[Fate]() if self._watch is None else connection_fates(self._watch)
+        if Fate.BROKEN in fates and self._server.welcome is not None:
+            # what was on its way is lost on both sides: leases, frames and acknowledgements begin anew
+            _log.warning("the connection to the frame server broke")
+            self._rehello.set()
+        if Fate.REFUSED in fates and self._again_at == math.inf:
+            self._again_at = time.monotonic() + REFUSED_S
+            if not self._refused:
+                self._refused = True
+                _log.error("refused by the frame server's host: it does not admit this host's key, or is not the one")
+        if time.monotonic() >= self._again_at:
+            self._again_at = math.inf
+            self._connect_again()
+
+    def _connect_again(self) -> None:
+        """Try again: ZeroMQ itself gives up for good after a refusal, but a person may have admitted the key."""
+        for socket, name in ((self._frames, "frames"), (self._results, "results")):
+            endpoint = self._settings.worker_endpoint(name)
+            with contextlib.suppress(zmq.ZMQError):  # it is gone already
+                socket.disconnect(endpoint)
+            socket.connect(endpoint)
 
     def _speak(self) -> None:
         due = self._server.due(self._beat_s, self.stats)

@@ -18,7 +18,7 @@ import pytest
 from deploy.rig_file import RIGS
 from tests.deploy.command import User, one_line
 
-COMMANDS = ("demo", "up", "down", "status", "session", "ingest", "replay", "fit", "doctor")
+COMMANDS = ("demo", "up", "down", "status", "session", "ingest", "replay", "fit", "doctor", "worker", "keys")
 NAMED = ("--signal", "M", "--frequency", "F")
 NAN, NEGATIVE = 2, 3
 """Where the bad value of a bad measurement is, as index of the frequency."""

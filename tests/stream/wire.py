@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -103,11 +104,15 @@ class Rig:
         (folder / "settings.json").write_text(json.dumps(asdict(self.settings)))
         self.processes: list[subprocess.Popen] = []
 
-    def start(self, module: str, *arguments: str, settings: Path | None = None) -> subprocess.Popen:
+    def start(
+        self, module: str, *arguments: str, settings: Path | None = None, keys: Path | None = None
+    ) -> subprocess.Popen:
         file = settings or self.folder / "settings.json"
+        environment = os.environ if keys is None else {**os.environ, "NVDAC_KEYS_DIR": str(keys)}
         process = subprocess.Popen(
             [sys.executable, "-m", f"tests.stream.{module}", str(file), *arguments],
             cwd=ROOT,
+            env=environment,
         )
         self.processes.append(process)
         return process
@@ -119,14 +124,14 @@ class Rig:
         wait_for(ready.exists, 60, "camera")
         return process
 
-    def tcp_worker(self, name: str, *arguments: str, port: int = 0) -> subprocess.Popen:
+    def tcp_worker(self, name: str, *arguments: str, port: int = 0, keys: Path | None = None) -> subprocess.Popen:
         """A worker as on another host: it knows an address, and no folder of this rig."""
         home = self.folder / name
         home.mkdir(exist_ok=True)
         connect = f"tcp://127.0.0.1:{port or self.settings.tcp_port}"
         away = replace(self.settings, runtime_dir=str(home), data_dir=str(home), connect=connect, tcp_port=0)
         (home / "settings.json").write_text(json.dumps(asdict(away)))
-        return self.start("worker_process", name, *arguments, settings=home / "settings.json")
+        return self.start("worker_process", name, *arguments, settings=home / "settings.json", keys=keys)
 
     def worker(self, name: str, *arguments: str) -> subprocess.Popen:
         return self.start("worker_process", name, *arguments)
