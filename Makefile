@@ -14,6 +14,9 @@ test: $(VENV)/.installed-test
 	@$(BIN)/python -m deploy.test_needs
 	@$(BIN)/pytest $(ARGS)
 
+soak: $(VENV)/.installed-test
+	@NVDAC_SOAK=1 $(BIN)/pytest tests/stream/test_hostile_codec.py $(ARGS)
+
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m benchmarks $(ARGS)
 
