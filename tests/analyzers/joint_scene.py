@@ -1,0 +1,74 @@
+"""Frames of the twin at several fields, and what the joint fit should find in them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyzers.joint import JointSweep
+from analyzers.joint_bound import Lines, cramer_rao
+from analyzers.joint_problem import FieldList, JointSettings
+from devices.settings import TwinSettings
+from devices.twin.noise import expose, frame_key
+from devices.twin.optics import brightness
+from devices.twin.spectra import expected_frames, resonances
+from devices.twin.state import TwinState
+from devices.twin.truth import truth_of
+from physics.zero_field import zero_field_splitting_mhz
+from stream.messages import FieldHistory, NoiseModel
+
+NOISE = NoiseModel("gain", electrons_per_count=8.0, offset_counts=100.0, read_noise_electrons=20.0)
+PASSES = 6
+TEMPERATURE_K = 150.0
+KNOWN = JointSettings(miscut_deg=3.0, miscut_azimuth_deg=20.0)
+
+ALONG = (0.0, 0.0, 97.0)
+NONE = (0.0, 0.0, 0.0)
+ACROSS = (35.0, 35.0, 0.0)
+LISTS = {
+    ALONG: np.concatenate(
+        [np.linspace(*w) for w in ((2800, 2915, 30), (2945, 3055, 5), (3070, 3320, 56), (3345, 3460, 29))]
+    ),
+    NONE: np.linspace(3030.0, 3250.0, 120),
+    ACROSS: np.linspace(2930.0, 3380.0, 120),
+}
+
+
+def state(field, temperature_k=TEMPERATURE_K):
+    cold = (temperature_k,) * 3
+    normal = FieldHistory.NORMAL_STATE
+    return TwinState("S1", 1, 0, 21.0, *cold, field, normal, (), -20.0, 1, 100.0, 1)
+
+
+def sweeps(twin, fields):
+    truth = truth_of(twin)
+    made = []
+    for number, field in enumerate(fields):
+        expected = expected_frames(truth, state(field), LISTS[field]).reshape(len(LISTS[field]), -1)
+        total, one = np.zeros(expected.shape, np.uint32), np.empty(expected.shape[1], np.uint16)
+        for index, light in enumerate(expected):
+            for pass_index in range(PASSES):
+                key = np.uint64(frame_key(twin.seed, "joint", number, pass_index, index))
+                expose(light, key, twin.laser_noise, 20.0, 1.0 / 8.0, 100.0, one)
+                total[index] += one
+        cube = total.reshape(len(expected), twin.height, twin.width)
+        made.append(JointSweep(cube, np.full(len(expected), PASSES), LISTS[field], field, TEMPERATURE_K))
+    return made
+
+
+def bounds(twin, fields, pixels):
+    """Return the Cramer-Rao bounds of some pixels (y, x), from the twin's true lines."""
+    truth = truth_of(twin)
+    light = brightness(truth, state(NONE))
+    lines = [resonances(truth, state(field)) for field in fields]
+    d = float(zero_field_splitting_mhz(TEMPERATURE_K))
+    lists = [FieldList(LISTS[f], np.full(len(LISTS[f]), float(PASSES)), f, d) for f in fields]
+    found = []
+    for y, x in pixels:
+        mine = [Lines(r.fwhm_mhz[:, y, x].astype(float), r.contrast[:, y, x].astype(float)) for r in lines]
+        electrons = float(light.centres[y, x] + light.background[y, x])
+        found.append(cramer_rao(lists, mine, truth.stress_gpa[y, x], electrons, KNOWN))
+    return found
+
+
+def twin_of(side=30, **changes):
+    return TwinSettings(height=side, width=side, pixel_size_um=1.5, **changes)
