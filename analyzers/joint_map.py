@@ -28,6 +28,9 @@ WORST_AZIMUTH_DEG = 30.0
 """The azimuth of tau is not reported with a standard deviation above this."""
 LEAST_MARGIN = 9.0
 """chi2 by which a solution with tilted groups swapped must be worse to be ruled out."""
+TILTED = 2.5
+"""Depth that the tilted lines need over that of the [111] lines, in standard deviations: six lines of free depth,
+searched for over hundreds of MHz, find a ripple of the baseline more easily than two do."""
 POOR = 3.0
 """chi2 over the map's median from which a fit counts as poor."""
 
@@ -184,14 +187,14 @@ def _status(fits: Fits, problem: Problem, chi2: Array, hidden: NDArray[np.bool_]
     """Return why pixels have no sigma_ZZ."""
     fitted = fits.codes == FITTED
     typical = float(np.median(chi2[fitted & ~hidden])) if (fitted & ~hidden).any() else 1.0
-    limit = problem.settings.significance
+    limit = problem.settings.significance * np.sqrt(np.maximum(1.0, chi2))
     with np.errstate(invalid="ignore"):
         return _first(
             (hidden, StatusCode.OCCLUDED),
             (fits.codes == NO_DATA, StatusCode.BAD_FRAME),
             (fits.codes != FITTED, StatusCode.NOT_CONVERGED),
             (~(fits.significance(tilted=False) >= limit), StatusCode.LOW_SNR),
-            (~(fits.significance(tilted=True) >= limit), StatusCode.CONTRAST_CROSSING),
+            (~(fits.significance(tilted=True) >= TILTED * limit), StatusCode.CONTRAST_CROSSING),
             (chi2 > POOR * max(1.0, typical), StatusCode.POOR_FIT),
             (~(zz.sigma <= WORST_GPA), StatusCode.NOT_IDENTIFIABLE),
             (_torn(fits, fits.shared[:, 2], fits.rival_stress[:, 2], zz.sigma), StatusCode.NOT_IDENTIFIABLE),

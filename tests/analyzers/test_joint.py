@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tests.analyzers.joint_scene import ACROSS, ALONG, KNOWN, NOISE, NONE, bounds, sweeps, twin_of
 
 from analyzers.fitting import fit_image
 from analyzers.joint import JointSweep, joint_map
@@ -16,6 +15,7 @@ from devices.twin.truth import truth_of
 from physics.constants import stress_set
 from physics.stress import sum_rule
 from physics.zero_field import zero_field_splitting_mhz
+from tests.analyzers.joint_scene import ACROSS, ALONG, KNOWN, NOISE, NONE, bounds, sweeps, twin_of
 
 TWIN = twin_of()
 SET = (NONE, ALONG, ACROSS)
@@ -167,7 +167,7 @@ def test_bad_pixels_keep_to_themselves(measured):
 def test_flat_spectra_give_nothing():
     rng = np.random.default_rng(1)
     frequency = np.linspace(2800.0, 3460.0, 120)
-    flat = rng.poisson(240_000.0, (120, 6, 6)).astype(np.uint32)
+    flat = (rng.poisson(6 * 320_000.0, (120, 6, 6)) / 8.0 + 600.0).astype(np.uint32)
     found = joint_map([JointSweep(flat, np.full(120, 6), frequency, ALONG, 150.0)], NOISE, KNOWN)
     assert np.isnan(found["sigma_zz_gpa"]).all()
     assert (found["status"] != StatusCode.OK).all()
