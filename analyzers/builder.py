@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -35,6 +36,7 @@ from stream.builder_inbox import BuilderEvent, BuilderInbox
 from stream.doors import TcpRefused
 from stream.health import clear_ready, mark_ready
 from stream.keys import KeysError
+from stream.logs import RunLog, log_to_stderr
 from stream.maps_file import MapsFileError
 from stream.messages import (
     NoiseModel,
@@ -52,6 +54,7 @@ from stream.messages import (
     Tile,
     WorkerHealth,
 )
+from stream.metrics import ProcessMetrics
 from stream.paths import frames_path
 from stream.settings import load_settings
 from stream.state import StatePublisher
@@ -61,6 +64,9 @@ POLL_S = 0.05
 
 PATIENCE_S = 20.0
 """Time without news after a run's end before its open sweeps are fitted from the frames file, s."""
+
+METRICS_S = 0.5
+"""Time between two sets of metrics, s."""
 
 KEPT_RUNS = 3
 """Finished runs kept for questions."""
@@ -108,6 +114,13 @@ class Builder:
             self._display.refresh(current)
         self._board.publish(current.frames_lost if current is not None else 0)
 
+    def numbers(self) -> dict[str, float | Mapping[str, float]]:
+        """Raise and end the builder's alarms, and return its metrics (`stream.metrics.KINDS`)."""
+        lost = self.current.frames_lost if self.current is not None else 0
+        alarms = self._publisher.alarms
+        alarms.watch("frames-lost", lost > 0, Severity.MAJOR, f"{lost} frames of the run were lost")
+        return {"frames_lost": lost, "alarms_active": alarms.active()}
+
     def close(self) -> None:
         """End the helpers' threads."""
         self._questions.close()
@@ -151,6 +164,7 @@ class Builder:
             self._publisher.event(Severity.MAJOR, f"run {start.run_uid} cannot be analysed: {error}")
             return
         self._runs[start.run_uid] = run
+        self._publisher.alarms.release()
         for uid in [uid for uid, old in self._runs.items() if old.finished][:-KEPT_RUNS]:
             del self._runs[uid]
         self._display.begin(run)
@@ -245,17 +259,26 @@ def warm_up() -> None:
     tc_of(run)
 
 
-def run_builder(process: BuilderProcess, stop: threading.Event) -> None:
+def run_builder(process: BuilderProcess, stop: threading.Event, log: RunLog) -> None:
     """Build maps until `stop` is set."""
     clear_ready(process.stream, "builder")
     with one_at_a_time(process.stream):
         warm_up()
-    with BuilderInbox(process.stream) as inbox, StatePublisher(process.stream, "builder") as publisher:
+    with (
+        BuilderInbox(process.stream) as inbox,
+        StatePublisher(process.stream, "builder") as publisher,
+        ProcessMetrics("builder", process.stream.metrics_port) as metrics,
+    ):
         builder = Builder(inbox, publisher, MapStore(process.stream.data_dir, _register(process)))
         mark_ready(process.stream, "builder")
         try:
+            told_s = 0.0
             while not stop.is_set():
                 builder.step()
+                if time.monotonic() - told_s >= METRICS_S:
+                    told_s = time.monotonic()
+                    log.run_uid = builder.current.start.run_uid if builder.current is not None else ""
+                    metrics.replace({**inbox.numbers(), **builder.numbers()})
         finally:
             builder.close()
             clear_ready(process.stream, "builder")
@@ -273,12 +296,12 @@ def _register(process: BuilderProcess) -> Register | None:
 def main() -> None:
     """Read the settings named on the command line and build maps until SIGTERM."""
     process = load_settings(BuilderProcess, sys.argv[1])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s builder %(message)s")
+    log = log_to_stderr("builder")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run_builder(process, stop)
+        run_builder(process, stop, log)
     except (TcpRefused, KeysError) as error:
         _LOG.error("%s", error)
         sys.exit(1)

@@ -21,7 +21,9 @@ from analyzers.settings import AnalysisSettings, WorkerProcess
 from analyzers.spectrum import fit, normalise, refusal, reply
 from analyzers.warming import one_at_a_time
 from stream.health import clear_ready, mark_ready
+from stream.logs import RunLog, log_to_stderr
 from stream.messages import Json, RunStart, SpectrumReply, SpectrumRequest
+from stream.metrics import ProcessMetrics
 from stream.settings import load_settings
 from stream.worker_link import BandFrame, BandGranted, BandRevoked, WorkerLink
 
@@ -45,6 +47,12 @@ class Load:
     def __init__(self) -> None:
         self._work: deque[tuple[float, float, int]] = deque()
         self._began_s = time.monotonic()
+        self.seconds = {"idle": 0.0, "add": 0.0, "fit": 0.0, "send": 0.0}
+        """Time spent since the start, s."""
+
+    def spend(self, state: str, began_s: float) -> None:
+        """Count time that was spent since `began_s`."""
+        self.seconds[state] += time.monotonic() - began_s
 
     def add(self, seconds: float, fits: int) -> None:
         """Count work that just ended."""
@@ -65,8 +73,10 @@ class Load:
 class Worker:
     """The bands this worker owns and those it finished."""
 
-    def __init__(self, link: WorkerLink, name: str) -> None:
+    def __init__(self, link: WorkerLink, name: str, metrics: ProcessMetrics, log: RunLog) -> None:
         self._link = link
+        self._metrics = metrics
+        self._log = log
         self._name = name
         self._bands: dict[Key, Band] = {}
         self._finished: dict[Key, Band] = {}
@@ -76,7 +86,9 @@ class Worker:
 
     def step(self) -> None:
         """Take the news; fit what is complete, else the band whose picture is oldest, else answer questions."""
+        began = time.monotonic()
         events = self._link.poll(0.0 if self._complete or self._due() else POLL_S)
+        self._load.spend("idle", began)
         for event in events:
             match event:
                 case RunStart():
@@ -99,6 +111,7 @@ class Worker:
 
     def _prepare(self, start: RunStart) -> None:
         """Compile what the run's settings need before its first frame comes."""
+        self._log.run_uid = start.run_uid
         try:
             warm_up(AnalysisSettings.from_json(start.analysis))
         except ValueError as error:
@@ -128,6 +141,7 @@ class Worker:
             self._bands.pop(key, None)
             return
         self._load.add(time.monotonic() - began, 0)
+        self._load.spend("add", began)
         if band is not None and key in self._bands and band.complete:
             self._complete.append(key)
 
@@ -142,7 +156,10 @@ class Worker:
         began = time.monotonic()
         tile = band.fit()
         self._load.add(time.monotonic() - began, band.pixels)
+        self._load.spend("fit", began)
+        began = time.monotonic()
         self._link.send_tile(tile)
+        self._load.spend("send", began)
 
     def _due(self) -> Band | None:
         """Return the band whose provisional fit is oldest and due, or None."""
@@ -168,16 +185,20 @@ class Worker:
         now = time.monotonic()
         if now - self._reported_s >= REPORT_INTERVAL_S:
             self._reported_s = now
-            self._link.report(self._load.stats())
+            stats = self._load.stats()
+            self._link.report(stats)
+            more = {"fits_per_s": float(str(stats["fits_per_s"])), "seconds": dict(self._load.seconds)}
+            self._metrics.replace({**self._link.numbers(), **more})
 
 
-def run(process: WorkerProcess, stop: threading.Event) -> None:
+def run(process: WorkerProcess, stop: threading.Event, log: RunLog) -> None:
     """Work until `stop` is set."""
     clear_ready(process.stream, process.worker)
     with one_at_a_time(process.stream):
         warm_up(AnalysisSettings())
-    with WorkerLink(process.stream, process.worker) as link:
-        worker = Worker(link, process.worker)
+    port = process.stream.metrics_port
+    with WorkerLink(process.stream, process.worker) as link, ProcessMetrics(process.worker, port) as metrics:
+        worker = Worker(link, process.worker, metrics, log)
         mark_ready(process.stream, process.worker)
         while not stop.is_set():
             worker.step()
@@ -187,11 +208,11 @@ def run(process: WorkerProcess, stop: threading.Event) -> None:
 def main() -> None:
     """Read the settings named on the command line and work until SIGTERM."""
     process = load_settings(WorkerProcess, sys.argv[1])
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {process.worker} %(message)s")
+    log = log_to_stderr(process.worker)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run(process, stop)
+    run(process, stop, log)
 
 
 if __name__ == "__main__":

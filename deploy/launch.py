@@ -77,6 +77,7 @@ def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = Tru
     """
     try:
         stream = replace(rig.stream_settings(site.runtime_dir, site.data_dir), archive_frames=archive_frames)
+        site = replace(site, metrics_ports=_metrics_ports(rig, parts))
         programs = _programs(site, rig, stream, parts)
         started = replace(site, programs=tuple(program.name for program in programs))
         started.save()
@@ -112,8 +113,19 @@ def _programs(site: Site, rig: RigFile, stream: StreamSettings, parts: Parts) ->
     return programs
 
 
+def _metrics_ports(rig: RigFile, parts: Parts) -> dict[str, int]:
+    """Return a free port for each process that serves metrics."""
+    names = ["camera"] if parts.camera else []
+    names += [*(f"worker-{number}" for number in range(rig.rig.workers)), "builder"] if parts.analyzers else []
+    names += ["monitor"] if parts.instruments else []
+    return {name: take_port(0, f"the metrics of {name}") for name in names}
+
+
 def _write(site: Site, name: str, settings: Any) -> Path:
-    """Write the settings file of a process."""
+    """Write the settings file of a process, with its own port for metrics."""
+    port = site.metrics_ports.get(name, 0)
+    if port:
+        settings = replace(settings, stream=replace(settings.stream, metrics_port=port))
     path = Path(site.runtime_dir) / "settings" / f"{name}.json"
     dump_settings(settings, path)
     return path

@@ -13,7 +13,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from deploy.errors import DeployError
@@ -48,6 +48,8 @@ class Site:
     """Key of this site's Tiled server: from the environment, else made for this site and kept in the 0700 folder."""
     programs: tuple[str, ...] = ()
     """Names of the supervised processes."""
+    metrics_ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Process -> port on loopback where it serves its metrics."""
 
     @property
     def web_url(self) -> str:

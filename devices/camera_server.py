@@ -17,6 +17,7 @@ from stream.frame_server import FrameServer
 from stream.frames import FrameMaker
 from stream.health import clear_ready, mark_ready
 from stream.keys import KeysError
+from stream.logs import log_to_stderr
 from stream.messages import Json
 from stream.settings import load_settings
 
@@ -93,7 +94,7 @@ def serve(settings: CameraProcess) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the process; returns its exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    log_to_stderr(NAME)
     if len(arguments) != 1:
         _log.error("usage: python -m devices.camera_server SETTINGS.json")
         return 2

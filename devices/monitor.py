@@ -20,7 +20,9 @@ from typing import Any, Protocol
 
 from devices.settings import DevicesSettings, MonitorProcess
 from stream.health import clear_ready, mark_ready
+from stream.logs import log_to_stderr
 from stream.messages import Json, Severity
+from stream.metrics import ProcessMetrics
 from stream.settings import load_settings
 
 log = logging.getLogger("monitor")
@@ -245,10 +247,11 @@ def main(arguments: list[str]) -> None:
     """Run the monitor from its settings file."""
     from stream.state import StatePublisher
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr("monitor")
     process = load_settings(MonitorProcess, arguments[0])
     clear_ready(process.stream, "monitor")
-    with StatePublisher(process.stream, "monitor") as publisher:
+    port = process.stream.metrics_port
+    with StatePublisher(process.stream, "monitor") as publisher, ProcessMetrics("monitor", port):
         monitor = Monitor(watched_devices(process.devices), publisher)
 
         def end(_number: int, _frame: FrameType | None) -> None:

@@ -114,6 +114,14 @@ class BuilderInbox:
         progress = self._progress.get((run_uid, sweep))
         return 0 if progress is None else progress.frames_sent
 
+    def numbers(self) -> dict[str, float | dict[str, float]]:
+        """Return the inbox's metrics (`stream.metrics.KINDS`)."""
+        return {
+            "tiles": {verdict.value: float(count) for verdict, count in self.tiles.counts.items()},
+            "messages_refused": self.malformed,
+            "queue_messages": len(self._parked) + len(self._out),
+        }
+
     def close(self) -> None:
         """Close the sockets."""
         if self._context.closed:

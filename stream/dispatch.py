@@ -46,7 +46,8 @@ class Dispatcher:
         self._credit = max(credit_bytes, 2 * row_bytes * self._leases.height)
         self._hot: dict[SweepKey, None] = {}
         self.reassignments = 0
-        self.replays = 0
+        self.frames_replayed = 0
+        self.frames_acked = 0
 
     def apply(self, grants: Iterable[Grant]) -> None:
         """Carry out changes of owner: counts start again, old and new owner and the builder are told."""
@@ -93,6 +94,7 @@ class Dispatcher:
         rows = self._rows(sweep.key, ack.y0)
         peer.in_flight_bytes -= (ack.added - cursor.acked) * rows * self._row_bytes
         peer.frames_added += ack.added - cursor.acked
+        self.frames_acked += ack.added - cursor.acked
         peer.rows_added += (ack.added - cursor.acked) * rows
         cursor.acked = ack.added
         self._consumed(sweep)
@@ -103,8 +105,8 @@ class Dispatcher:
         if sweep is None or cursor is None or not cursor.acked <= request.first < cursor.next:
             return
         peer.in_flight_bytes -= (cursor.next - request.first) * self._rows(sweep.key, request.y0) * self._row_bytes
+        self.frames_replayed += cursor.next - request.first
         cursor.next = request.first
-        self.replays += 1
         self.wake(sweep.key)
 
     def send(self) -> None:
@@ -165,6 +167,7 @@ class Dispatcher:
         if previous is not None:
             previous.in_flight_bytes -= (cursor.next - cursor.acked) * (grant.y1 - grant.y0) * self._row_bytes
             self._roster.send(previous, LeaseRevoke(*grant.key, grant.y0, cursor.lease))
+        self.frames_replayed += cursor.next
         sweep.cursors[grant.y0] = Cursor(grant.lease)
         self._consumed(sweep)
 

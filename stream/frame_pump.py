@@ -15,6 +15,9 @@ from stream.ring import Ring, SlotKey, run_hash
 from stream.slots import SlotLedger, SweepKey
 from stream.sockets import Waker
 
+GATHER_S = 0.04
+"""Shortest time between two announcements of frames within a sweep, s."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +71,8 @@ class FramePump(threading.Thread):
         self._aborted: set[SweepKey] = set()
         self.news: deque[Armed | Made] = deque()
         self.waiting = False
+        self.frames = 0
+        self._woke = 0.0
 
     def arm(self, request: SweepRequest) -> None:
         """Freeze the maker's state; `Armed` follows."""
@@ -148,7 +153,12 @@ class FramePump(threading.Thread):
         self._slots.filled(key, number, slot, sequence)
         if archived:
             self._recorder.add_frame(key, number, slot)
-        self._tell(Made(key, number + 1))
+        self.frames += 1
+        self.news.append(Made(key, number + 1))
+        # frames that come fast are announced together: a message per frame and band would cost more than its pixels
+        if time.monotonic() - self._woke >= GATHER_S:
+            self._woke = time.monotonic()
+            self._waker.wake()
 
     def _slot(self, key: SweepKey) -> int | None:
         """Wait for a slot as long as it takes: this is where a full ring stops the camera and loses nothing."""

@@ -17,6 +17,7 @@ import zmq
 
 from stream.archive_hdf5 import FramesError
 from stream.camera_desk import CameraDesk, ended
+from stream.camera_numbers import CameraNumbers
 from stream.camera_runs import CameraRuns
 from stream.camera_view import CameraView
 from stream.dispatch import Dispatcher
@@ -28,6 +29,7 @@ from stream.frames import FrameMaker
 from stream.leases import LeaseBook
 from stream.link_messages import Heartbeat
 from stream.messages import Json, RunStart, RunStop, Severity, SweepStart
+from stream.metrics import ProcessMetrics
 from stream.pixels import PixelMessages
 from stream.reception import Reception
 from stream.recover_frames import gather, part_again
@@ -104,6 +106,9 @@ class FrameServer:
         parts = (self._book, self._slots, self._recorder, self._pump, self._desk)
         self._runs = CameraRuns(settings, maker, info, self.epoch, parts, self._announce)
         self._view = CameraView(self._state, self._ring, books, self._roster, self._pump)
+        people, hands = (self._roster, self._dispatch, self._slow), (self._pump, self._recorder)
+        self._numbers = CameraNumbers(books, people, hands, self._state.alarms)
+        self._metrics = ProcessMetrics("camera", settings.metrics_port)
         self._due: dict[str, float] = {}
 
     def run(self) -> None:
@@ -160,6 +165,7 @@ class FrameServer:
         self._pump.finish(1.0)
         self._recorder.finish(1.0)
         self._fetcher.finish(1.0)
+        self._metrics.close()
         self._state.close()
         for door in self._doors:
             door.close()
@@ -180,6 +186,7 @@ class FrameServer:
         """Tell everyone of a run, a sweep or their end."""
         match message:
             case RunStart():
+                self._state.alarms.release()
                 for peer in self._roster.everyone():
                     self._dispatch.introduce_run(peer, self._book.runs[message.run_uid])
             case RunStop():
@@ -240,6 +247,8 @@ class FrameServer:
             malformed = self._reception.malformed + self._desk.malformed
             counts: Json = {"reassignments": self._dispatch.reassignments, "slow_moves": self._slow.moves}
             self._view.show(counts | {"malformed": malformed, "denied": sum(door.denied for door in self._doors)})
+            self._numbers.watch()
+            self._metrics.replace(self._numbers.read(malformed))
 
     def _is_due(self, what: str, interval_s: float) -> bool:
         now = time.monotonic()

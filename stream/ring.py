@@ -146,7 +146,7 @@ def create_ring(path: str | Path, mib: int, shape: tuple[int, int], dtype: str) 
     try:
         # real blocks, not holes: a hole that cannot be filled is a SIGBUS in whoever touches it
         os.posix_fallocate(fd, 0, size)
-        memory = mmap.mmap(fd, size)
+        memory = mmap.mmap(fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
     except OSError as error:
         target.unlink(missing_ok=True)
         raise RingError(f"no room for a ring of {size >> 20} MiB at {target}: {error}") from error

@@ -37,6 +37,8 @@ class StreamSettings:
     """When the ring is full: `pause` the plan, `abandon` the oldest (counted), `spill` (frames are in HDF5)."""
     credit_bytes: int = 4_194_304
     """Bytes of frames in flight per worker."""
+    metrics_port: int = 0
+    """Port on loopback where this process serves its metrics; 0: none."""
     archive_frames: bool = True
     """Write each frame to HDF5 (False in replays: the frames are on disk)."""
     tcp_host: str = "127.0.0.1"

@@ -20,6 +20,8 @@ from stream.slots import SweepKey
 
 FINAL_PATIENCE = 6.0
 """A complete band without a final tile moves after this many times `after_s`, twice as late at each further time."""
+LOOK_S = 0.05
+"""Time between two looks, s."""
 GAIN = 0.5
 """A band moves where the other worker would need less than this share of the time."""
 
@@ -73,6 +75,8 @@ class SlowWatch:
     def check(self) -> Iterator[tuple[list[Grant], str]]:
         """Yield changes of owner, each with its reason; each must be carried out before the next is asked for."""
         now = self.clock()
+        if now - self._looked < LOOK_S:
+            return
         self._measure(now, now - self._looked)
         self._looked = now
         for name, pace in list(self._paces.items()):

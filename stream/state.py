@@ -12,6 +12,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from stream.alarms import AlarmBook
 from stream.codec import CodecError, decode, encode
 from stream.link_messages import SnapshotEnd, SnapshotRequest, StateBeat
 from stream.messages import Json, Severity, StateUpdate
@@ -44,6 +45,7 @@ class StatePublisher:
         self._events: deque[Json] = deque(maxlen=EVENTS)
         self._source = source
         self._server = StateServer(settings, source)
+        self.alarms = AlarmBook(self.publish)
         self._server.start()
 
     @property

@@ -61,6 +61,8 @@ class WorkerLink:
         self._touched: dict[tuple[SweepKey, int], Band] = {}
         self.duplicates = 0
         self.refused_tiles = 0
+        self.tiles_sent = 0
+        self.frames_added = 0
         self._io.start()
 
     def poll(self, timeout_s: float) -> list[WorkerEvent]:
@@ -99,6 +101,7 @@ class WorkerLink:
             self._revoke(key, frame.y0)
             return False
         self._touched[key, frame.y0] = band
+        self.frames_added += 1
         return True
 
     def send_tile(self, tile: Tile) -> None:
@@ -117,6 +120,7 @@ class WorkerLink:
             return
         if tile.final and band.added != band.total:
             raise ValueError(f"final tile with {band.added} of {band.total} frames added")
+        self.tiles_sent += 1
         self._io.tiles.put(tile)
         self._io.wake()
 
@@ -132,6 +136,17 @@ class WorkerLink:
     def report(self, stats: Json) -> None:
         """Set the numbers that travel with the heartbeats: `fits_per_s`, `busy_fraction`, ..."""
         self._io.stats = dict(stats)
+
+    def numbers(self) -> dict[str, float]:
+        """Return the link's metrics (`stream.metrics.KINDS`)."""
+        return {
+            "frames_in": self.frames_added,
+            "frames_duplicate": self.duplicates,
+            "tiles_sent": self.tiles_sent,
+            "tiles_refused": self.refused_tiles,
+            "messages_refused": self._io.malformed,
+            "queue_messages": self._io.inbox.qsize() + len(self._events),
+        }
 
     def unaccepted(self) -> int:
         """Return how many final tiles the builder has not confirmed yet."""

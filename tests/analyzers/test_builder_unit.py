@@ -15,6 +15,7 @@ from analyzers.offline import fit_cube
 from analyzers.pipeline import RunMaps
 from analyzers.rescue import keep_unresolved
 from analyzers.storage import MapStore
+from stream.alarms import AlarmBook
 from stream.maps_file import read_maps
 from stream.messages import (
     RunMode,
@@ -52,6 +53,7 @@ class _Publisher:
     def __init__(self) -> None:
         self.channels: dict[str, dict[str, object]] = {}
         self.texts: list[tuple[str, str]] = []
+        self.alarms = AlarmBook(self.publish)
 
     def publish(self, channel: str, header: dict[str, object], _arrays: Mapping[str, object] | None = None) -> None:
         self.channels[channel] = header

@@ -172,6 +172,12 @@ def test_every_process_serves_and_status_says_so(module_user: User, site: Site) 
     assert {process["name"] for process in row["processes"]} == names
     assert all(process["serves"] and process["pid"] > 0 for process in row["processes"])
     assert len({process["pid"] for process in row["processes"]}) == len(names)
+    metrics = {process["name"]: process["metrics"] for process in row["processes"] if process["metrics_url"]}
+    assert set(metrics) == {"camera", "worker-0", "worker-1", "builder", "monitor"} == set(site.metrics_ports)
+    assert metrics["camera"]["frames_abandoned_total"] == 0
+    assert metrics["camera"]["lag_frames.worker-1"] == 0
+    assert metrics["worker-0"]["seconds_total.idle"] > 0
+    assert metrics["builder"]["tiles_total.accepted"] >= 0
 
 
 def test_nothing_listens_beyond_loopback(site: Site) -> None:
@@ -190,7 +196,7 @@ def test_nothing_listens_beyond_loopback(site: Site) -> None:
                 assert connection.laddr.port != site.ca_port
                 beyond_udp[module] = beyond_udp.get(module, 0) + 1
     assert beyond_tcp == []
-    assert served == {site.web_port, site.tiled_port, site.ca_port}
+    assert served == {site.web_port, site.tiled_port, site.ca_port, *site.metrics_ports.values()}
     assert {module: count for module, count in beyond_udp.items() if count > ANY_ADDRESS_UDP.get(module, 0)} == {}
 
 

@@ -22,10 +22,10 @@ class Site:
 
     def __init__(self, workers=("a", "b"), total: int = 100) -> None:
         self.now = 0.0
-        self.book, self.leases, self.roster = RunBook(), LeaseBook(ROWS, 4), Roster(None)
+        self.book, self.leases, self.roster = RunBook(), LeaseBook(ROWS, 4), Roster()
         for name in workers:
             self.leases.join(name)
-            self.roster.workers[name] = Peer(name.encode(), Hello("worker", name, "e", "s", 1), 0.0, 0.0)
+            self.roster.workers[name] = Peer(None, name.encode(), Hello("worker", name, "e", "s", 1), 0.0, 0.0)
         request: SweepRequest = sweep_request("run", 0, count=total, passes=1)
         start = SweepStart("run", 0, SweepRole.SINGLE, None, request.frequency_mhz, 1)
         self.sweep = SweepRecord(start, request)
