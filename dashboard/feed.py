@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from stream.messages import SpectrumReply, SpectrumRequest, StateUpdate
+from stream.messages import Json, SpectrumReply, SpectrumRequest, StateUpdate
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,10 @@ class Asker(Protocol):
         ...
 
 
-def sources_update(number: int, silence_s: Mapping[str, float | None]) -> StateUpdate:
-    """Return our own channel `sources`: {source: seconds of silence, or null where it never spoke}."""
+def sources_update(number: int, silence_s: Mapping[str, float | None], web: Json) -> StateUpdate:
+    """Return our own channel `sources`: {source: seconds of silence, or null}, and of ourselves."""
     source, channel = SOURCES_CHANNEL
-    return StateUpdate(source, "", number, channel, time.time(), {"silence_s": dict(silence_s)}, {})
+    return StateUpdate(source, "", number, channel, time.time(), {"silence_s": dict(silence_s), "web": web}, {})
 
 
 class Feed:
@@ -72,7 +72,9 @@ class Feed:
         self,
         connect: Callable[[], Subscriber],
         sink: Callable[[list[StateUpdate], frozenset[tuple[str, str]]], None],
+        about: Callable[[], Json] = dict,
     ) -> None:
+        self._about = about
         self._connect = connect
         self._sink = sink
         self._stop = threading.Event()
@@ -106,7 +108,7 @@ class Feed:
                 if time.monotonic() - told >= SOURCES_S:
                     told = time.monotonic()
                     number += 1
-                    updates.append(sources_update(number, subscriber.silence_s()))
+                    updates.append(sources_update(number, subscriber.silence_s(), self._about()))
                 if updates and not self._stop.is_set():
                     self._sink(updates, frozenset(subscriber.latest) | {SOURCES_CHANNEL})
         finally:

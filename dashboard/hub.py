@@ -8,12 +8,15 @@ anything, and nothing grows. A value is encoded when the first viewer needs it, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from dashboard.encode import encode_update
 from dashboard.views import view_of
 from stream.messages import StateUpdate
+
+OURS = "shelf"
+"""Source of the web process's own channels about stored runs: no publisher drops them."""
 
 
 @dataclass
@@ -54,6 +57,10 @@ def channel_name(update: StateUpdate) -> str:
     return f"events/{update.source}" if update.channel == "events" else update.channel
 
 
+def _all(_channel: str) -> bool:
+    return True
+
+
 class Hub:
     """The newest update of each channel, and the viewers."""
 
@@ -67,10 +74,8 @@ class Hub:
         for update in updates:
             self.put(update)
         for name, slot in list(self._slots.items()):
-            if (slot.update.source, slot.update.channel) not in existing:
-                del self._slots[name]
-                for viewer in self.viewers:
-                    viewer.wake.set()
+            if slot.update.source != OURS and (slot.update.source, slot.update.channel) not in existing:
+                self.forget(name)
 
     def put(self, update: StateUpdate) -> None:
         """Take an update: it replaces what the channel held."""
@@ -81,18 +86,37 @@ class Hub:
             if viewer.wants(name):
                 viewer.wake.set()
 
-    def gone(self, viewer: Viewer) -> list[str]:
-        """Return the channels that a viewer was sent and that are no more, and mark them so."""
-        names = [name for name in viewer.seen if name not in self._slots]
+    def __contains__(self, channel: str) -> bool:
+        """Return whether a channel holds anything."""
+        return channel in self._slots
+
+    def forget(self, prefix: str) -> None:
+        """Drop the channels whose names begin with `prefix`."""
+        for name in [name for name in self._slots if name.startswith(prefix)]:
+            del self._slots[name]
+        for viewer in self.viewers:
+            viewer.wake.set()
+
+    def latest(self) -> dict[tuple[str, str], StateUpdate]:
+        """Return the newest updates by (source, channel)."""
+        return {(slot.update.source, slot.update.channel): slot.update for slot in self._slots.values()}
+
+    def is_wanted(self, channel: str) -> bool:
+        """Return whether any viewer shows a channel."""
+        return any(viewer.wants(channel) for viewer in list(self.viewers))
+
+    def gone(self, viewer: Viewer, mine: Callable[[str], bool] = _all) -> list[str]:
+        """Return the channels of `mine` that a viewer was sent and that are no more, and mark them so."""
+        names = [name for name in viewer.seen if mine(name) and name not in self._slots]
         for name in names:
             del viewer.seen[name]
         return names
 
-    def take(self, viewer: Viewer) -> list[bytes]:
+    def take(self, viewer: Viewer, mine: Callable[[str], bool] = _all) -> list[bytes]:
         """Return the encoded updates a viewer wants and has not seen, and mark them seen. Use up its credit first."""
         found: list[bytes] = []
         for name, slot in self._slots.items():
-            if viewer.seen.get(name, 0) < slot.version and viewer.wants(name):
+            if viewer.seen.get(name, 0) < slot.version and viewer.wants(name) and mine(name):
                 viewer.seen[name] = slot.version
                 found.append(self._bytes(slot))
         return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -26,10 +28,11 @@ from dashboard.feed import Asker, Feed, Spectra, Subscriber
 from dashboard.guard import Guard
 from dashboard.hub import Hub
 from dashboard.settings import DashboardProcess, DashboardSettings
+from dashboard.shelf import Shelf
 from dashboard.viewer_link import ViewerLink
 from dashboard.views import page_description
 from stream.health import clear_ready, mark_ready
-from stream.messages import StateUpdate
+from stream.messages import Json, StateUpdate
 from stream.settings import StreamSettings, load_settings
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ def build_app(
     subscribe: Callable[[], Subscriber],
     connect_asker: Callable[[], Asker],
     ready: Callable[[], None] = lambda: None,
+    data_dir: str = "",
 ) -> Starlette:
     """Return the web application.
 
@@ -61,7 +65,10 @@ def build_app(
         Opens a connection to the builder for spectra; called once per asking thread.
     ready
         Called when requests are answered.
+    data_dir
+        Folder of stored runs; empty for none.
     """
+    began = time.monotonic()
     hub, spectra = Hub(), Spectra(connect_asker)
     index = (STATIC / "index.html").read_text()
     description = page_description()
@@ -73,11 +80,23 @@ def build_app(
         def sink(updates: list[StateUpdate], existing: frozenset[tuple[str, str]]) -> None:
             _into(loop, partial(hub.put_all, updates, existing))
 
-        feed = Feed(subscribe, sink)
+        def about() -> Json:
+            return {"viewers": len(hub.viewers), "memory_mb": _memory_mb(), "uptime_s": time.monotonic() - began}
+
+        def keep(updates: list[StateUpdate]) -> None:
+            for update in updates:
+                _into(loop, partial(hub.put, update))
+
+        feed = Feed(subscribe, sink, about)
+        shelf = Shelf(data_dir, settings.tiled_uri, lambda: hub.is_wanted("runs"), keep) if data_dir else None
         feed.start()
+        if shelf is not None:
+            shelf.start()
         ready()
         yield
         feed.close()
+        if shelf is not None:
+            shelf.close()
         spectra.close()
 
     def page(_request: Request) -> Response:
@@ -86,20 +105,32 @@ def build_app(
     def describe(_request: Request) -> Response:
         return JSONResponse(description)
 
+    def metrics(_request: Request) -> Response:
+        from stream.metrics import render_metrics
+
+        return PlainTextResponse(render_metrics(hub.latest()))
+
     async def link(websocket: WebSocket) -> None:
         if len(hub.viewers) >= MAX_VIEWERS:
             await websocket.close(1013, "too many viewers")
             return
-        await ViewerLink(websocket, hub, spectra, settings).serve()
+        await ViewerLink(websocket, hub, spectra, settings, data_dir).serve()
 
     routes = [
         Route("/", page),
         Route("/page.json", describe),
+        Route("/metrics", metrics),
         WebSocketRoute("/state", link),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     guard = Middleware(Guard, hosts=(settings.host, *settings.allowed_hosts))
     return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
+
+
+def _memory_mb() -> float:
+    """Return the memory of this process, MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _into(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
@@ -183,7 +214,9 @@ def main(arguments: list[str]) -> None:
 
     stream = process.stream
     ready = partial(mark_ready, stream, "web")
-    app = build_app(process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready)
+    app = build_app(
+        process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready, stream.data_dir
+    )
     try:
         run(app, listener, process.dashboard)
     finally:

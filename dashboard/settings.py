@@ -21,6 +21,8 @@ class DashboardSettings:
     """Most paints per second and viewer."""
     stuck_s: float = 20.0
     """Time that a browser has to take one message, s: a closed laptop takes none, and is let go."""
+    tiled_uri: str = ""
+    """Address of the Tiled server whose runs are listed; empty without one."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names a browser may use beside the loopback ones (a page asked for under any other name is refused)."""
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import cast
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -13,8 +14,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dashboard.encode import pack
 from dashboard.feed import Spectra
 from dashboard.hub import Hub, Viewer
+from dashboard.playback import Playback
 from dashboard.settings import DashboardSettings
 from stream.messages import Json, SpectrumReply, SpectrumRequest
+from stream.stored_maps import stored_runs
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +25,8 @@ GATHER_S = 0.012
 """Time that updates of one moment have to come together before they are sent as one batch, s."""
 BEAT_S = 1.0
 """Longest silence towards a browser, s: it shows a broken connection after a few."""
+MOST_SPEED = 1e6
+"""Highest speed of a replay."""
 REQUEST_FIELDS = ("sweep", "y0", "y1", "x0", "x1")
 
 
@@ -32,13 +37,18 @@ class BadRequestError(ValueError):
 class ViewerLink:
     """Serves one browser until it goes."""
 
-    def __init__(self, socket: WebSocket, hub: Hub, spectra: Spectra, settings: DashboardSettings) -> None:
+    def __init__(
+        self, socket: WebSocket, hub: Hub, spectra: Spectra, settings: DashboardSettings, data_dir: str = ""
+    ) -> None:
         self._socket = socket
         self._hub = hub
         self._spectra = spectra
         self._pause_s = 1.0 / settings.frames_per_s
         self._stuck_s = settings.stuck_s
         self._viewer = Viewer()
+        self._data_dir = data_dir
+        self._playback: Playback | None = None
+        self._playing: asyncio.Task[None] | None = None
         self._asked: Json | None = None
         self._asking: asyncio.Task[None] | None = None
 
@@ -62,7 +72,7 @@ class ViewerLink:
             log.debug("a browser left")
         finally:
             self._hub.viewers.discard(self._viewer)
-            for task in (*both, self._asking):
+            for task in (*both, self._asking, self._playing):
                 if task is not None:
                     task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
@@ -89,8 +99,46 @@ class ViewerLink:
                 self._asked = cast(Json, request)
                 if self._asking is None or self._asking.done():
                     self._asking = asyncio.create_task(self._answer())
+            case {"play": str(run_uid), "speed": float() | int() as speed}:
+                self._play(run_uid, float(speed))
+            case {"live": True}:
+                self._switch(None)
+            case {"steer": dict(steer)}:
+                self._steer(cast(Json, steer))
             case _:
-                raise BadRequestError("neither ack, show nor ask")
+                raise BadRequestError("neither ack, show, ask, play, steer nor live")
+
+    def _play(self, run_uid: str, speed: float) -> None:
+        run = next((run for run in stored_runs(self._data_dir) if run.run_uid == run_uid), None)
+        if run is None or not 0 <= speed <= MOST_SPEED:
+            raise BadRequestError("there are no such stored maps, or no such speed")
+        self._switch(Playback(self._data_dir, run, speed))
+
+    def _steer(self, steer: Json) -> None:
+        speed, position = steer.get("speed"), steer.get("position")
+        if speed is not None and not (isinstance(speed, int | float) and 0 <= speed <= MOST_SPEED):
+            raise BadRequestError("the speed is not valid")
+        if position is not None and type(position) is not int:
+            raise BadRequestError("the position is not valid")
+        if self._playback is not None:
+            self._playback.steer(None if speed is None else float(speed), position)
+
+    def _switch(self, playback: Playback | None) -> None:
+        """Show a stored run instead of the present one, or the present one again: nothing of the other stays."""
+        if self._playing is not None:
+            self._playing.cancel()
+        self._playback = playback
+        self._viewer.seen = dict.fromkeys(self._viewer.seen, 0)
+        if playback is not None:
+            playback.hub.viewers.add(self._viewer)
+            self._playing = asyncio.create_task(playback.play())
+        self._viewer.wake.set()
+
+    def _hubs(self) -> list[tuple[Hub, Callable[[str], bool]]]:
+        """Return which hub has which channels: in a replay all but the list of runs is the replay's."""
+        if self._playback is None:
+            return [(self._hub, lambda _: True)]
+        return [(self._playback.hub, lambda name: not _of_shelf(name)), (self._hub, _of_shelf)]
 
     async def _answer(self) -> None:
         # While one spectrum is on its way only the newest further request is kept.
@@ -100,6 +148,10 @@ class ViewerLink:
             numbers = [asked.get(name) for name in REQUEST_FIELDS]
             if not all(type(value) is int and -1 <= value < 65536 for value in numbers):
                 await self._socket.send_bytes(pack({"reply": number, "refused": "the region is not valid"}, {}))
+                continue
+            if self._playback is not None:
+                why = "a replay shows stored maps; their spectra are fitted again by `nvdac replay`"
+                await self._socket.send_bytes(pack({"reply": number, "refused": why}, {}))
                 continue
             sweep, y0, y1, x0, x1 = cast(list[int], numbers)
             run_uid = str(self._hub.header("run").get("run_uid", ""))
@@ -118,8 +170,8 @@ class ViewerLink:
                 await asyncio.sleep(GATHER_S)
             viewer.wake.clear()
             free = not viewer.unacknowledged
-            gone = self._hub.gone(viewer) if free else []
-            batch = self._hub.take(viewer) if free else []
+            gone = [name for hub, mine in self._hubs() for name in hub.gone(viewer, mine)] if free else []
+            batch = [data for hub, mine in self._hubs() for data in hub.take(viewer, mine)] if free else []
             if not (batch or gone) and time.monotonic() - beat < BEAT_S:
                 continue
             said: Json = {"now_s": time.time()}
@@ -134,6 +186,10 @@ class ViewerLink:
             beat = time.monotonic()
             if batch:
                 await asyncio.sleep(self._pause_s)
+
+
+def _of_shelf(channel: str) -> bool:
+    return channel in ("runs", "sources") or channel.startswith("gallery")
 
 
 def _reply(number: object, answer: SpectrumReply | str) -> bytes:

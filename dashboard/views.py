@@ -6,8 +6,15 @@ from dataclasses import asdict, dataclass
 
 from dashboard import colour
 
-PLACES = ("main", "strip", "charts", "side", "film")
-"""Where a view may stand: the large map, the row beneath it, the middle column, the right column, the bottom row."""
+PAGES = {
+    "live": ("main", "strip", "charts", "side", "film"),
+    "gallery": ("gallery",),
+    "runs": ("runs",),
+    "system": ("table", "log"),
+}
+"""Page -> its places. Live: the large map, the row beneath it, the middle and the right column, the bottom row."""
+PLACES = tuple(place for places in PAGES.values() for place in places)
+"""Where a view may stand."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,8 @@ class View:
     key: str
     """Name of the panel, unique."""
     kind: str
-    """What draws it: `map`, `spectrum`, `inspect`, `curves`, `decision`, `devices`, `workers`, `events`, `film`."""
+    """What draws it: `map`, `spectrum`, `inspect`, `curves`, `decision`, `devices`, `workers`, `events`, `film`,
+    `gallery`, `runs`, `processes`, `alarms`."""
     title: str
     """Heading."""
     channel: str
@@ -57,7 +65,7 @@ VIEWS: tuple[View, ...] = (
         low_means="field expelled", high_means="field enhanced", reads=("run", "sweep", "curve/s", "plan"),
     ),
     View(
-        "sigma_zz", "map", "Normal stress σ_ZZ", "map/sigma_zz", "strip", "a sweep with both doublets resolved",
+        "sigma_zz", "map", "Stress σ_ZZ", "map/sigma_zz", "strip", "a sweep with both doublets resolved",
         unit="GPa", colours="acton", digits=2, reads=("run", "sweep", "curve/s"),
     ),
     View(
@@ -98,21 +106,40 @@ VIEWS: tuple[View, ...] = (
         colours="RdBu_r", limits=(0.92, 1.08), stale_when="never",
         reads=("plan", "decision", "run", "sweep"),
     ),
+    View(
+        "gallery", "gallery", "Maps of s over temperature and normal stress", "gallery/", "gallery",
+        "the first stored map", colours="RdBu_r", limits=(0.92, 1.08), stale_when="never",
+        reads=("runs", "gallery-stress/"),
+    ),
+    View("runs", "runs", "Stored runs", "runs", "runs", "the list of stored runs", stale_when="never",
+         reads=("replay",)),
+    View(
+        "processes", "processes", "Processes", "sources", "table", "the web process", stale_when="always",
+        reads=("workers", "camera", "sweep", "run", "device/", "events/", "runs"), weight=1.5,
+    ),
+    View("alarms", "alarms", "Alarms", "sources", "log", "nothing: no alarm so far", stale_when="never",
+         reads=("events/", "device/")),
+    View("all_events", "events", "All events", "events", "log", "the first event", stale_when="never"),
 )  # fmt: skip
 
-ALWAYS = ("sources", "run", "sweep", "plan", "analysis", "camera", "device/", "decision")
+ALWAYS = ("sources", "run", "sweep", "plan", "analysis", "camera", "device/", "decision", "replay")
 """Channels that the header reads, whatever panels are shown."""
 
 
 def page_description() -> dict[str, object]:
     """Return what the browser needs before any data: views and colour tables, as JSON values."""
-    return {"views": [asdict(view) for view in VIEWS], "always": list(ALWAYS), "colour": colour.palette()}
+    return {
+        "views": [asdict(view) for view in VIEWS],
+        "pages": PAGES,
+        "always": list(ALWAYS),
+        "colour": colour.palette(),
+    }
 
 
 def view_of(channel: str) -> View | None:
     """Return the first map or film that shows a channel, None where there is none."""
     for view in VIEWS:
         shows = channel == view.channel or (view.channel.endswith("/") and channel.startswith(view.channel))
-        if shows and view.kind in ("map", "film"):
+        if shows and view.kind in ("map", "film", "gallery"):
             return view
     return None

@@ -134,7 +134,7 @@ def _write(site: Site, name: str, settings: Any) -> Path:
 def _web(site: Site, stream: StreamSettings) -> Program:
     from dashboard.settings import DashboardProcess, DashboardSettings
 
-    settings = DashboardProcess(stream, DashboardSettings(port=site.web_port))
+    settings = DashboardProcess(stream, DashboardSettings(port=site.web_port, tiled_uri=site.tiled_uri))
     return python_program("web", "dashboard.server", _write(site, "web", settings), priority=1, alone=True)
 
 

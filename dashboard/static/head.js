@@ -18,7 +18,7 @@ export function showHead(page) {
   if (store.get("run")) {
     const finished = run.finished ? " · finished" : "";
     write($("run-title"), `${run.sample || "Run"}${plan.history ? ` · ${HISTORIES[plan.history] ?? plan.history}` : ""}${finished}`);
-    const simulated = mode === "SIMULATED" ? " · simulated instruments" : mode === "REPLAY" ? " · stored frames, played again" : "";
+    const simulated = mode === "SIMULATED" ? " · simulated instruments" : mode === "REPLAY" ? run.stored ? " · stored maps, played again" : " · stored frames, played again" : "";
     write($("run-detail"), `run ${String(run.run_uid).slice(0, 8)} · started ${clock(run.started_s)} · ${run.rig || "rig"}${simulated}`);
     const title = `${mode === "LIVE" ? "" : `[${mode}] `}${run.sample || "nvdac"}`;
     if (document.title !== title) document.title = title;
@@ -76,6 +76,8 @@ function story(page, plan) {
   if (page.sweepRuns() && sweep.frames_total) {
     const sent = Math.max(sweep.frames_sent ?? 0, camera.sweep === sweep.sweep ? camera.frames_sent ?? 0 : 0);
     parts.push("Measuring at ", make("b", "", kelvin(sweep.temperature_k)), `, ${fixed(sweep.field_gauss, 0)} G: frame ${sent} of ${sweep.frames_total}`);
+  } else if (store.header("run").stored) {
+    parts.push("Stored maps: the sweep at ", make("b", "", kelvin(sweep.temperature_k)), `, ${fixed(sweep.field_gauss, 0)} G`);
   } else if (phase) {
     const now = store.header("device/sample_temperature").value;
     parts.push(make("b", "", phase), Number.isFinite(now) ? `: the sample is at ${kelvin(now)}` : "");

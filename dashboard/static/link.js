@@ -38,6 +38,7 @@ export class Link {
       this.retry = 300;
       this.heard = performance.now();
       this.say({ show: this.channels });
+      if (this.replay) this.say(this.replay);
     };
     this.socket.onmessage = (event) => this.hear(event.data);
     this.socket.onclose = () => {

@@ -4,13 +4,18 @@ import { CurvesPanel, DecisionPanel, InspectPanel, SpectrumPanel } from "./chart
 import { showHead } from "./head.js";
 import { Link } from "./link.js";
 import { DevicesPanel, EventsPanel, FilmPanel, WorkersPanel } from "./lists.js";
+import { GalleryPanel } from "./gallery.js";
 import { MapPanel } from "./map.js";
 import { setPalette } from "./raster.js";
+import { PlaybackBar, RunsPanel } from "./runs.js";
 import { Store } from "./store.js";
+import { AlarmsPanel, ProcessesPanel } from "./system.js";
+import { Tabs } from "./tabs.js";
 
 const KINDS = {
   map: MapPanel, spectrum: SpectrumPanel, inspect: InspectPanel, curves: CurvesPanel, decision: DecisionPanel,
   devices: DevicesPanel, workers: WorkersPanel, events: EventsPanel, film: FilmPanel,
+  gallery: GalleryPanel, runs: RunsPanel, processes: ProcessesPanel, alarms: AlarmsPanel,
 };
 const ASK_AGAIN_MS = 1000;
 const SILENT_S = 1.8;
@@ -30,12 +35,50 @@ class Page {
       document.querySelector(`[data-place="${view.place}"]`).append(panel.root);
       return panel;
     });
-    const channels = new Set(description.always);
-    for (const view of description.views) for (const name of [view.channel, ...view.reads]) channels.add(name === "events" ? "events/" : name);
-    this.link = new Link([...channels], this);
+    this.description = description;
+    this.tabs = new Tabs(Object.keys(description.pages), () => this.showPage());
+    this.bar = new PlaybackBar(this);
+    this.link = new Link(this.channels(), this);
+    this.tabs.show();
     this.tick();
     setInterval(() => this.beat(), 500);
   }
+
+  /** The panels of the page that is shown. */
+  get shown() {
+    const places = this.description.pages[this.tabs.now];
+    return this.panels.filter((panel) => places.includes(panel.view.place));
+  }
+
+  /** What to be sent: only what the shown page reads. */
+  channels() {
+    const names = new Set(this.description.always);
+    for (const { view } of this.shown) for (const name of [view.channel, ...view.reads]) names.add(name === "events" ? "events/" : name);
+    return [...names];
+  }
+
+  showPage() {
+    for (const panel of this.shown) panel.dirty = true;
+    this.link.channels = this.channels();
+    this.link.say({ show: this.link.channels });
+    this.request();
+  }
+
+  /** Play a stored run instead of what is live. */
+  play(run) {
+    this.forgetInspected();
+    this.link.replay = { play: run, speed: 60 };
+    this.link.say(this.link.replay);
+    location.hash = "live";
+  }
+
+  goLive() {
+    this.forgetInspected();
+    this.link.replay = null;
+    this.link.say({ live: true });
+  }
+
+  forgetInspected() { this.inspected = this.spectrum = null; }
 
   get maps() { return this.panels.filter((panel) => panel instanceof MapPanel); }
 
@@ -63,7 +106,8 @@ class Page {
   }
 
   paint() {
-    for (const panel of this.panels) {
+    this.bar.show();
+    for (const panel of this.shown) {
       if (!panel.dirty) continue;
       panel.dirty = false;
       try {
@@ -75,7 +119,7 @@ class Page {
       }
     }
     showHead(this);
-    for (const panel of this.panels) panel.tick();
+    for (const panel of this.shown) panel.tick();
   }
 
   /** Paint at the next animation frame. */
@@ -87,13 +131,14 @@ class Page {
 
   tick() {
     showHead(this);
-    for (const panel of this.panels) panel.tick();
+    for (const panel of this.shown) panel.tick();
   }
 
   /** Twice a second: ages run on even where nothing comes. */
   beat() {
     showHead(this);
-    for (const panel of this.panels) panel.beat();
+    this.bar.show();
+    for (const panel of this.shown) panel.beat();
   }
 
   /** Seconds for which a publisher is silent; 0 where it is heard, or where nothing is known. */

@@ -48,6 +48,7 @@ export class Panel {
       if (this.root.dataset.state !== "waiting") write(this.sub, "");
       this.show("waiting");
       write(this.age, "");
+      write(this.waiting, this.store.get("replay") ? "Not kept with the stored maps." : `Waiting for ${this.view.waits_for}.`);
       return;
     }
     const stale = this.isStale(age);

@@ -283,14 +283,17 @@ def test_the_theme_can_be_changed_and_is_kept(driver, served):
     driver.find_element(By.ID, "theme").click()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 800)])
-def test_everything_fits_without_scrolling(driver, served, width, height):
+@pytest.mark.parametrize("where", ["live", "gallery", "runs", "system"])
+@pytest.mark.parametrize(("width", "height"), [(2560, 1440), (1920, 1080), (1280, 800)])
+def test_everything_fits_without_scrolling(driver, served, width, height, where):
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     open_page(driver, served)
+    driver.execute_script("location.hash = arguments[0]", where)
+    wait_for(driver, f"!document.querySelector('main[data-page={where}]').hidden")
     over = driver.execute_script(
         """const d = document.documentElement;
-        const out = [...document.querySelectorAll('.panel, header, nav')].filter((p) => {
+        const out = [...document.querySelectorAll('main:not([hidden]) .panel, header, nav')].filter((p) => {
           const r = p.getBoundingClientRect();
           return r.right > innerWidth + 1 || r.bottom > innerHeight + 1 || r.width < 60 || r.height < 20; });
         return [d.scrollWidth > innerWidth, d.scrollHeight > innerHeight, out.map((p) => p.className)];"""

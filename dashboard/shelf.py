@@ -1,0 +1,158 @@
+"""Stored runs for the pages `Map gallery` and `Runs & replay`: looked for in a thread, while somebody looks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from dashboard.hub import OURS
+from stream.messages import Json, StateUpdate
+from stream.stored_maps import (
+    StoredRun,
+    finite_mean,
+    read_some,
+    run_documents,
+    runs_in_tiled,
+    status_names,
+    stored_runs,
+)
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 4.0
+"""How often the shelf is looked at, s."""
+GALLERY_RUNS = 8
+"""Rows of the gallery."""
+EDGE_PX = 64
+"""Longest edge of a picture, pixels."""
+
+
+class Shelf:
+    """A thread that lists stored runs and reads small maps of the newest.
+
+    Parameters
+    ----------
+    data_dir
+        Folder with `processed/` and `documents/`.
+    tiled_uri
+        Address of the Tiled server; empty without one.
+    wanted
+        Says whether any viewer looks at stored runs.
+    sink
+        Takes the updates.
+    """
+
+    def __init__(
+        self, data_dir: str, tiled_uri: str, wanted: Callable[[], bool], sink: Callable[[list[StateUpdate]], None]
+    ) -> None:
+        self._data_dir, self._tiled_uri = data_dir, tiled_uri
+        self._wanted, self._sink = wanted, sink
+        self._stop = threading.Event()
+        self._number = 0
+        self._seen: set[Path] = set()
+        self._facts: dict[tuple[str, float], Json] = {}
+        self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        looked = 0.0
+        while not self._stop.wait(0.2):
+            if not self._wanted() or time.monotonic() - looked < LOOK_S:
+                continue
+            try:
+                self._look()
+            except Exception:
+                log.exception("the stored runs cannot be looked at")
+            looked = time.monotonic()
+
+    def _look(self) -> None:
+        on_disk = stored_runs(self._data_dir)
+        said, listed = "", list[Json]()
+        if self._tiled_uri:
+            try:
+                listed = runs_in_tiled(self._tiled_uri)
+            except OSError as problem:
+                said = str(problem)
+        rows = [self._row(run) for run in on_disk]
+        known = {str(row["run_uid"]) for row in rows}
+        in_tiled = {str(cast("Any", row).get("start", {}).get("uid", "")) for row in listed}
+        for row in rows:
+            row["in_tiled"] = row["run_uid"] in in_tiled
+        rows += [_without_maps(row) for row in listed if cast("Any", row).get("start", {}).get("uid", "") not in known]
+        header: Json = {
+            "runs": rows, "tiled": bool(self._tiled_uri), "tiled_answers": not said, "tiled_said": said,
+        }  # fmt: skip
+        self._put("runs", header, {})
+        for run in on_disk[:GALLERY_RUNS]:
+            self._pictures(run)
+
+    def _row(self, run: StoredRun) -> Json:
+        """Return one line of the list; read once per state of the run."""
+        key = (run.run_uid, run.changed_s)
+        if key not in self._facts:
+            documents = run_documents(self._data_dir, run.run_uid)
+            planes, attributes = read_some(run.sweeps[0], ("sigma_zz_gpa",), EDGE_PX)
+            temperatures = [float(read_some(path, ())[1]["temperature_k"]) for path in run.sweeps]  # pyright: ignore[reportArgumentType]
+            pressure = finite_mean(planes["sigma_zz_gpa"]) if "sigma_zz_gpa" in planes else None
+            self._facts[key] = {
+                "run_uid": run.run_uid, "version": run.version, "sample": attributes.get("sample", ""),
+                "rig": attributes.get("rig", ""), "plan": documents.start.get("plan_name", ""),
+                "history": documents.start.get("field_history", ""), "started_s": _started(documents.start, run),
+                "exit_status": documents.exit_status, "temperatures": len(temperatures),
+                "low_k": min(temperatures), "high_k": max(temperatures), "sigma_zz_gpa": pressure,
+                "complete": run.products is not None,
+            }  # fmt: skip
+        return dict(self._facts[key])
+
+    def _pictures(self, run: StoredRun) -> None:
+        pressure = self._facts[run.run_uid, run.changed_s]["sigma_zz_gpa"]
+        for path in run.sweeps:
+            if path in self._seen or self._stop.is_set():
+                continue
+            planes, attributes = read_some(path, ("s", "s_status", "sigma_zz_gpa", "sigma_zz_status"), EDGE_PX)
+            self._seen.add(path)
+            start = cast("Any", attributes["sweep_start"])
+            header: Json = {
+                "of_run": run.run_uid, "sweep": start["sweep"], "temperature_k": attributes["temperature_k"],
+                "field_gauss": attributes["field_gauss"], "role": start["role"], "sigma_zz_gpa": pressure,
+                "regions": {"sample": cast("Any", attributes.get("regions", {})).get("sample")},
+                "pixel_size_um": attributes.get("pixel_size_um"), "step": attributes["step"],
+                "status_names": status_names(attributes),
+            }  # fmt: skip
+            if "s" in planes and "REFERENCE" not in str(start["role"]):
+                name = f"gallery/{run.run_uid}/{path.stem}"
+                self._put(name, header, {"value": planes["s"], "status": planes["s_status"]})
+            elif "sigma_zz_gpa" in planes and "OPENING" in str(start["role"]):
+                arrays = {"value": planes["sigma_zz_gpa"], "status": planes["sigma_zz_status"]}
+                self._put(f"gallery-stress/{run.run_uid}", header, arrays)
+
+    def _put(self, channel: str, header: Json, arrays: dict[str, Any]) -> None:
+        self._number += 1
+        self._sink([StateUpdate(OURS, "", self._number, channel, time.time(), header, arrays)])
+
+
+def _started(start: Json, run: StoredRun) -> float:
+    return float(cast("Any", start.get("time", Path(run.sweeps[0]).stat().st_mtime)))
+
+
+def _without_maps(documents: Json) -> Json:
+    """Return the line of a run that Tiled has and this machine has no maps of."""
+    start, stop = cast("Any", documents).get("start", {}), cast("Any", documents).get("stop") or {}
+    return {
+        "run_uid": str(start.get("uid", "")), "sample": start.get("sample", ""), "rig": start.get("rig", ""),
+        "plan": start.get("plan_name", ""), "history": start.get("field_history", ""), "in_tiled": True,
+        "started_s": float(start.get("time", 0.0)), "exit_status": stop.get("exit_status", ""), "temperatures": 0,
+        "complete": False,
+    }  # fmt: skip
