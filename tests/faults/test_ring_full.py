@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
 from stream.builder_inbox import BuilderInbox
 from stream.camera_control import CameraControl, CameraRefused
+from stream.state import StateSubscriber
 from tests.faults.flow import BIG, alive, measure
-from tests.stream.wire import Gathered, known_cube, run_start, sweep_request
+from tests.stream.wire import Gathered, known_cube, run_start, sweep_request, wait_for
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -59,3 +63,32 @@ def test_policy_spill_never_stops_the_camera(rig):
         measure(control, "run-s", 0)
         assert control.wait_sent("run-s", 0, 60) == 40
         assert np.array_equal(gathered.until_cube("run-s", 0), known_cube(0, 10, 4, **BIG))
+
+
+def test_policy_abandon_counts_and_shows_the_hole(rig):
+    flow = rig(full_policy="abandon", archive_frames=False, dead_after_missed=600)
+    flow.camera(rate_hz=300, **BIG)
+    worker = flow.worker("worker-0")
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
+        gathered = Gathered(inbox)
+        control.open_run(run_start("run-h"))
+        gathered.until(lambda: alive(gathered) == {"worker-0"}, 60, "the worker")
+        os.kill(worker.pid, signal.SIGSTOP)
+        measure(control, "run-h", 0)
+        assert control.wait_sent("run-h", 0, 60) == 40, "the camera never waits"
+        os.kill(worker.pid, signal.SIGCONT)
+        with StateSubscriber(flow.settings, ["camera"]) as state:
+            shown = wait_for(lambda: latest(state, "camera").get("frames_abandoned"), 60, "the holes")
+            assert 0 < shown <= 40
+            alarms = wait_for(lambda: latest(state, "alarms").get("alarms"), 60, "the alarm")
+            assert any(row["name"] == "holes" and row["severity"] == "MAJOR" for row in alarms)
+        # what is lost is never called whole; the next sweep is
+        measure(control, "run-h", 1, count=4, passes=2)
+        assert np.array_equal(gathered.until_cube("run-h", 1), known_cube(1, 4, 2, **BIG))
+        assert gathered.cube("run-h", 0) is None
+
+
+def latest(state: StateSubscriber, channel: str) -> dict:
+    state.poll(0.1)
+    update = state.latest.get(("camera", channel))
+    return {} if update is None else update.header
