@@ -13,7 +13,7 @@ from typing import Any, cast
 from deploy import processes
 from deploy.errors import DeployError
 from deploy.launch import RUNTIME_FLOOR_MIB
-from deploy.places import existing, free_mib, require_folder
+from deploy.places import existing, free_mib, require_folder, require_plain
 from deploy.plan_arguments import HISTORY_NEEDS, history_settings
 from deploy.rig_file import RigFile, find_rig, load_rig
 from deploy.site import LONGEST_RUNTIME_DIR, Site, running_sites, runtime_root, take_port
@@ -69,6 +69,7 @@ def _python() -> Finding:
 def _runtime_folder() -> Finding:
     try:
         root = runtime_root()
+        require_plain(root, "the folder")
     except (DeployError, OSError) as error:
         return Finding("sockets", False, str(error), "set XDG_RUNTIME_DIR to a private folder with a short path")
     if len(str(root / "demo-20261231-235959-1234567")) > LONGEST_RUNTIME_DIR:
@@ -79,6 +80,7 @@ def _runtime_folder() -> Finding:
 def _disk(folder: Path) -> Finding:
     try:
         require_folder(folder, "data folder")
+        require_plain(folder.resolve(), "data folder")
     except DeployError as error:
         return Finding("disk", False, str(error))
     free = free_mib(folder) / 1024

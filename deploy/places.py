@@ -12,6 +12,8 @@ from deploy.errors import DeployError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a full disk, a full quota and a limit on the size of files say."""
+NOT_PLAIN = '%;#?$"\\'
+"""Characters that mean something in supervisord's configuration, in Tiled's and in the address of a file."""
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -100,6 +102,20 @@ def require_folder(folder: Path, option: str) -> None:
     reason = _refusal(place) if place.is_dir() else f"{place} is not a folder"
     if reason:
         raise DeployError(f"{option} {folder}: {reason}; choose another")
+
+
+def require_plain(path: Path, what: str) -> None:
+    """Refuse a path that the process manager or the Tiled server would read as something else.
+
+    Raises
+    ------
+    DeployError
+        Naming the characters that stand for something in their configurations and addresses.
+    """
+    found = sorted({letter for letter in str(path) if letter in NOT_PLAIN or not letter.isprintable()})
+    if found:
+        shown = " ".join(letter if letter.isprintable() else repr(letter) for letter in found)
+        raise DeployError(f"{what} {str(path)!r}: servers cannot work with {shown} in a path; choose one without")
 
 
 def _refusal(folder: Path) -> str:

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import stat
+import sys
 import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from deploy.errors import DeployError
 from deploy.output import write_whole
-from deploy.places import require_folder
+from deploy.places import require_folder, require_plain
 from deploy.signals import held
 
 SITE_FILE = "site.json"
@@ -172,6 +173,9 @@ def new_site(name: str, rig_file: Path, data_dir: Path, ports: Mapping[str, int]
     if len(str(root / name)) > LONGEST_RUNTIME_DIR:
         raise DeployError(f"{root / name} is too long for sockets; set XDG_RUNTIME_DIR to a shorter folder")
     require_folder(data_dir, "data folder")
+    require_plain(data_dir.resolve(), "data folder")
+    require_plain(root, "XDG_RUNTIME_DIR gives")
+    require_plain(Path(sys.executable), "nvdac is installed at")
     site = Site(
         name=name,
         rig_file=str(rig_file.absolute()),

@@ -131,87 +131,9 @@ def test_a_wrong_file_is_refused_in_one_line(
     user.assert_nothing_left()
 
 
-def test_a_link_to_itself_is_refused_in_one_line(user: User) -> None:
-    (user.folder / "loop.npz").symlink_to("loop.npz")
-    for option in ("--out", "--json"):
-        one_line(user.run("fit", "loop.npz", *NAMED, option, "x"), "loop.npz")
-        result = user.run("fit", "absent.npz", *NAMED, option, "loop.npz")
-        assert (result.returncode, len(result.stderr.splitlines())) == (1, 1), result.stderr
-
-
 def test_a_file_that_is_cut_off_is_refused_in_one_line(user: User, files: Path) -> None:
     one_line(user.run("fit", files / "cut.h5"), "cut off or damaged")
     assert list(user.folder.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("out", "says"),
-    [
-        ("no/such/folder/maps.h5", "there is no folder no/such/folder"),
-        ("a-folder", "it is a folder"),
-        ("/proc/maps.h5", "cannot write there"),
-        ("a-file/maps.h5", "there is no folder a-file"),
-    ],
-)
-@pytest.mark.parametrize("option", ["--out", "--json"])
-def test_a_place_that_cannot_be_written_is_refused_before_the_work(
-    user: User, files: Path, option: str, out: str, says: str
-) -> None:
-    (user.folder / "a-folder").mkdir()
-    (user.folder / "a-file").touch()
-    one_line(user.run("fit", files / "good.npz", *NAMED, option, out), option, says)
-    assert sorted(path.name for path in user.folder.iterdir()) == ["a-file", "a-folder"]
-
-
-@pytest.mark.parametrize("option", ["--out", "--json"])
-def test_what_is_no_ordinary_file_is_refused_and_stays(user: User, files: Path, option: str) -> None:
-    pipe = user.folder / "a-pipe"
-    os.mkfifo(pipe)
-    one_line(user.run("fit", files / "good.npz", *NAMED, option, "a-pipe"), f"{option} a-pipe", "no ordinary file")
-    assert pipe.is_fifo()
-    assert list(user.folder.iterdir()) == [pipe]
-
-
-@pytest.mark.parametrize("command", ["demo", "up", "status", "doctor", "ingest", "replay"])
-def test_no_command_puts_json_in_the_place_of_a_pipe(user: User, files: Path, command: str) -> None:
-    pipe = user.folder / "a-pipe"
-    os.mkfifo(pipe)
-    subject = {"ingest": (files / "good.npz", *NAMED), "replay": ("abcdef",)}.get(command, ())
-    one_line(user.run(command, *subject, "--json", "a-pipe"), "--json a-pipe", "no ordinary file")
-    assert pipe.is_fifo()
-    assert list(user.folder.iterdir()) == [pipe]
-    user.assert_nothing_left()
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (("--out", "good.npz"), "--out good.npz: that is the file too"),
-        (("--json", "./good.npz"), "--json good.npz: that is the file too"),
-        (("--out", "both", "--json", "both"), "--json both: that is --out too"),
-        (("--out", "thesis.h5"), "--out thesis.h5: it exists and holds no maps"),
-    ],
-)
-def test_a_fit_never_takes_the_place_of_data(user: User, files: Path, options: tuple[str, ...], says: str) -> None:
-    shutil.copy(files / "good.npz", user.folder)
-    shutil.copy(files / "whole.h5", user.folder / "thesis.h5")
-    before = {path.name: path.read_bytes() for path in user.folder.iterdir()}
-    one_line(user.run("fit", "good.npz", *NAMED, "--lines", 1, *options), says, "name another")
-    assert {path.name: path.read_bytes() for path in user.folder.iterdir()} == before
-
-
-def test_older_maps_are_replaced_and_a_link_stays_a_link(user: User, files: Path) -> None:
-    (user.folder / "maps.h5").symlink_to("real.h5")
-    (user.folder / "said.json").symlink_to("real.json")
-    for lines in (1, 2):
-        fit = ("fit", files / "good.npz", *NAMED, "--lines", lines, "--out", "maps.h5", "--json", "said.json")
-        result = user.run(*fit)
-        assert (result.returncode, result.stdout) == (0, ""), result.stderr
-        with h5py.File(user.folder / "real.h5") as file:
-            assert file["centre_mhz"].shape == (lines, 3, 4)
-        assert json.loads((user.folder / "real.json").read_text())["pixels"] == 12
-    assert (user.folder / "maps.h5").is_symlink()
-    assert (user.folder / "said.json").is_symlink()
 
 
 @pytest.mark.parametrize("command", ["fit", "replay"])
@@ -302,14 +224,6 @@ def test_the_demo_refuses_a_rig_that_is_no_twin(user: User) -> None:
     head, _, tail = text.partition("[twin]")
     (user.folder / "rig.toml").write_text(head + tail[tail.index("[camera]") :])
     one_line(user.run("demo", "--rig", "rig.toml"), "no [twin]", "nvdac up")
-
-
-@pytest.mark.parametrize("command", ["up", "demo", "ingest"])
-def test_a_data_folder_that_cannot_be_made_is_refused(user: User, files: Path, command: str) -> None:
-    (user.folder / "a-file").touch()
-    measured = (files / "good.npz", *NAMED) if command == "ingest" else ()
-    one_line(user.run(command, *measured, "--data", "a-file/data"), "a-file is not a folder")
-    user.assert_nothing_left()
 
 
 def test_a_site_name_that_is_a_path_is_refused(user: User) -> None:
