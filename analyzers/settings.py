@@ -62,6 +62,8 @@ class AnalysisSettings:
     """Name of the D(T) law in `physics.zero_field`."""
     miscut_deg: float = 3.0
     """Angle between culet normal and [111], degrees."""
+    miscut_azimuth_deg: float = 0.0
+    """Azimuth of the culet normal from the projection of a tilted NV axis, degrees."""
 
     def __post_init__(self) -> None:
         """Check every value.

@@ -45,7 +45,8 @@ class StressSettings:
     @staticmethod
     def of(settings: AnalysisSettings) -> StressSettings:
         """Return the stress part of the analysis settings."""
-        return StressSettings(settings.stress_constants, settings.zero_field_splitting, settings.miscut_deg)
+        names = settings.stress_constants, settings.zero_field_splitting
+        return StressSettings(*names, settings.miscut_deg, settings.miscut_azimuth_deg)
 
 
 @dataclass(frozen=True)

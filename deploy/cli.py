@@ -202,6 +202,9 @@ def fit(
     accumulations: Annotated[
         int, typer.Option(help="Exposures averaged into one value; 0: what the file says.", min=0)
     ] = 0,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="Add the stress from the spectra of all fields at once.")
+    ] = False,
     data: DataOption = None,
     site: SiteOption = None,
     json_file: JsonOption = None,
@@ -222,7 +225,7 @@ def fit(
         read_noise_electrons,
         accumulations,
     )
-    result = fit_to_file(file_or_uid, options, lines, out, data, site)
+    result = fit_to_file(file_or_uid, options, lines, out, data, site, joint)
     for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
     emit_json(result, json_file)

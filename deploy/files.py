@@ -23,6 +23,7 @@ from stream.ingest import IngestError, IngestOptions, Measurement, read_measurem
 if TYPE_CHECKING:
     from analyzers.offline import OfflineRun
     from analyzers.settings import AnalysisSettings
+    from stream.maps_file import MapsPart
     from stream.messages import RunStart
 
 DEFAULT_LINES = 2
@@ -82,12 +83,18 @@ def ingest_file(
 
 
 def fit_to_file(
-    file_or_uid: str, options: IngestOptions, lines: int | None, out: Path, data: Path | None, site_name: str | None
+    file_or_uid: str,
+    options: IngestOptions,
+    lines: int | None,
+    out: Path,
+    data: Path | None,
+    site_name: str | None,
+    joint: bool = False,
 ) -> dict[str, Any]:
     """Fit a measured file, a frames file or a stored run, and write the maps.
 
     A run with one sweep gives one set of maps at the root of `out`; one with several gives a group per sweep, and
-    `products`.
+    `products`. With `joint`, a group `joint` holds the stress from the spectra of all fields of a stored run.
 
     Raises
     ------
@@ -103,6 +110,8 @@ def fit_to_file(
     if not parts:
         raise DeployError(f"{file_or_uid}: no sweep is complete ({sum(run.incomplete.values())} frames are missing)")
     notes += [f"sweep {sweep} lacks {missing} frames: no maps" for sweep, missing in run.incomplete.items()]
+    if joint:
+        parts["joint"] = _joint_part(file_or_uid, run, data, site_name)
     try:
         write_parts(out, parts)
     except MapsFileError as error:
@@ -210,6 +219,28 @@ def _parts(run: OfflineRun) -> dict[str, Any]:
     if products is not None:
         parts["products"] = MapsPart(products.planes, PRODUCT_UNITS, PRODUCT_DESCRIPTIONS, products.attributes)
     return parts
+
+
+def _joint_part(file_or_uid: str, run: OfflineRun, data: Path | None, site_name: str | None) -> MapsPart:
+    """Return the stress from the spectra of all fields of a stored run, as a part of the maps file."""
+    from analyzers.joint_map import DESCRIPTIONS, UNITS
+    from analyzers.joint_run import joint_of_run
+    from stream.archive_hdf5 import FrameFile, FramesError
+    from stream.maps_file import MapsPart
+
+    path = Path(file_or_uid)
+    if path.is_file() and not _is_frames_file(path):
+        raise DeployError("--joint: a measured file says nothing of its field and temperature; give a stored run")
+    if not path.is_file():
+        path = find_frames(file_or_uid, data, site_name)
+    try:
+        with FrameFile(path) as file:
+            made = joint_of_run(file, run.maps)
+    except FramesError as error:
+        raise DeployError(str(error)) from error
+    except ValueError as error:
+        raise DeployError(f"--joint: {error}") from error
+    return MapsPart(made.planes, UNITS, DESCRIPTIONS, made.attributes)
 
 
 def _read(file: Path, options: IngestOptions) -> Measurement:

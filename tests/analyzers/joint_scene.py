@@ -39,19 +39,24 @@ def state(field, temperature_k=TEMPERATURE_K):
     return TwinState("S1", 1, 0, 21.0, *cold, field, normal, (), -20.0, 1, 100.0, 1)
 
 
+def frames_of(twin, field, passes=PASSES, temperature_k=TEMPERATURE_K):
+    """Yield pass, index and frame (y, x) of a sweep."""
+    expected = expected_frames(truth_of(twin), state(field, temperature_k), LISTS[field])
+    for index, light in enumerate(expected.reshape(len(expected), -1)):
+        for pass_index in range(passes):
+            frame = np.empty(light.size, np.uint16)
+            key = np.uint64(frame_key(twin.seed, f"joint {field}", 0, pass_index, index))
+            expose(light, key, twin.laser_noise, 20.0, 1.0 / 8.0, 100.0, frame)
+            yield pass_index, index, frame.reshape(twin.height, twin.width)
+
+
 def sweeps(twin, fields):
-    truth = truth_of(twin)
     made = []
-    for number, field in enumerate(fields):
-        expected = expected_frames(truth, state(field), LISTS[field]).reshape(len(LISTS[field]), -1)
-        total, one = np.zeros(expected.shape, np.uint32), np.empty(expected.shape[1], np.uint16)
-        for index, light in enumerate(expected):
-            for pass_index in range(PASSES):
-                key = np.uint64(frame_key(twin.seed, "joint", number, pass_index, index))
-                expose(light, key, twin.laser_noise, 20.0, 1.0 / 8.0, 100.0, one)
-                total[index] += one
-        cube = total.reshape(len(expected), twin.height, twin.width)
-        made.append(JointSweep(cube, np.full(len(expected), PASSES), LISTS[field], field, TEMPERATURE_K))
+    for field in fields:
+        cube = np.zeros((len(LISTS[field]), twin.height, twin.width), np.uint32)
+        for _, index, frame in frames_of(twin, field):
+            cube[index] += frame
+        made.append(JointSweep(cube, np.full(len(cube), PASSES), LISTS[field], field, TEMPERATURE_K))
     return made
 
 
