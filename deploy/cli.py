@@ -162,14 +162,26 @@ def replay(
     ] = None,
     speed: Annotated[str, typer.Option(help="Factor on the recorded rate, or max.")] = "max",
     workers: Annotated[int, typer.Option(help="Fitting workers.", min=1, max=64)] = 2,
+    policy: Annotated[
+        bool, typer.Option("--policy", help="Replay the decisions instead: what the policy would do on the run today.")
+    ] = False,
     data: DataOption = None,
     site: SiteOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Send a stored run's frames through the same stream, workers and builder, and store the maps."""
+    require_file(json_file, "--json")
+    if policy:
+        from deploy.replay_policy import lines as told
+        from deploy.replay_policy import replay_policy
+
+        decided = replay_policy(uid, data, site)
+        emit_json(decided, json_file)
+        if json_file is None:
+            typer.echo("\n".join(told(decided)))
+        return
     from deploy.replay import replay_run
 
-    require_file(json_file, "--json")
     result = replay_run(uid, lines, speed, workers, data, site)
     emit_json(result, json_file)
     if json_file is None:

@@ -27,6 +27,11 @@ class Magnet(RigDevice):
 
     _running: ProgressStatus | None = None
 
+    @property
+    def transverse(self) -> TransverseField:
+        """The coil across the culet normal, set like a device of its own."""
+        return TransverseField(self)
+
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a field outside the limits of the rig file."""
         del kwargs
@@ -61,8 +66,48 @@ class Magnet(RigDevice):
         if not there:
             raise DeviceError(_stuck(self.name, watch.values, target, str(fresh_value(self.reason))))
 
+    def ramp_transverse(self, status: ProgressStatus, target: float) -> None:
+        """Ramp the field across the culet normal; for `TransverseField`."""
+        put_and_wait(self.field_x_gauss, target)
+        with Watch(done=self.done, field=self.field_x_gauss_rbv) as watch:
+            reason = str(fresh_value(self.reason)).strip()
+            if reason:
+                raise DeviceError(f"{self.name}: {target:g} G across refused: {reason}")
+            there = watch.wait_for(
+                lambda values: self._arrived(values, target), self.settings.timeout_s, cancelled=status.cancelled
+            )
+        if not there:
+            raise DeviceError(_stuck(self.name, watch.values, target, str(fresh_value(self.reason))))
+
     def _arrived(self, values: dict[str, Any], target: float) -> bool:
         return int(values["done"]) == 1 and abs(float(values["field"]) - target) <= self.settings.tolerance_gauss
+
+
+class TransverseField:
+    """The field across the culet normal: `set(field_x_gauss)` ramps and is done at the set point.
+
+    Parameters
+    ----------
+    magnet
+        Whose coil it is.
+    """
+
+    parent = None
+
+    def __init__(self, magnet: Magnet) -> None:
+        self.name = f"{magnet.name}_transverse"
+        self._magnet = magnet
+
+    def check_value(self, value: float, **kwargs: Any) -> None:
+        """Refuse a field outside the limits of the rig file."""
+        del kwargs
+        check_limits(self.name, value, self._magnet.settings.limits_gauss, "G")
+
+    def set(self, field_x_gauss: float) -> ProgressStatus:
+        """Ramp the field across the culet normal."""
+        self.check_value(field_x_gauss)
+        status = ProgressStatus(self._magnet, what="transverse field", unit="G")
+        return run_in_thread(status, lambda running: self._magnet.ramp_transverse(running, float(field_x_gauss)))
 
 
 def _stuck(name: str, values: dict[str, Any], target: float, reason: str) -> str:

@@ -13,29 +13,25 @@ from typing import Any
 from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
-from devices.camera_requests import SweepPlan
 from devices.decision import POLICY_VERSION
 from devices.rig import Rig
 from plans.adaptive import decide
 from plans.averaging import more_passes
+from plans.cooling import cool_in_zero_field, field_off, require_coil
 from plans.journal import Journal
 from plans.ladder import Decision, PointSummary, TemperatureLimits
+from plans.needs import Needs, require
+from plans.points import Points
 from plans.records import inputs_to_json, trim_history
-from plans.run import check_sweep, run, start_metadata
+from plans.run import run, start_metadata
 from plans.settings import RunInfo, ZfcSettings
 from plans.stubs import (
     light_on,
-    measure_transport,
-    odmr_sweep,
     ramp_field,
-    read_now,
     record,
-    record_state,
     require_field_below,
     require_sample_above,
     settle_temperature,
-    shutter_closed,
-    wait_analysis,
 )
 from stream.messages import AnalysisReport, FieldHistory, Severity, SweepRole
 
@@ -79,26 +75,27 @@ def zfc_field_warming(
         Where the sample is too cold or the field not off for a zero-field cool.
     """
     about = info or RunInfo()
-    _check(rig, settings)
+    require(rig, zfc_needs(settings))
+    require_coil(settings.coil, settings.remanence_gauss)
     protocol = {"field_history": str(FieldHistory.ZFC_FW), "policy": POLICY_VERSION}
     metadata = start_metadata(rig, "zfc_field_warming", settings, about, {**protocol, **(md or {})})
 
     def body(run_uid: str) -> MsgGenerator[None]:
-        yield from _Warming(rig, settings, about, run_uid, Journal(rig, run_uid, PHASES, 20)).steps()
+        journal = Journal(rig, run_uid, PHASES, 20)
+        yield from _Warming(rig, settings, Points(rig, about, run_uid, journal)).steps()
 
     return (yield from run(rig, body, about, metadata))
 
 
-def _check(rig: Rig, settings: ZfcSettings) -> None:
-    """Refuse before anything moves."""
-    rig.require("cryostat", "magnet", "camera", "analysis")
-    check_sweep(rig, settings.sweep)
-    if rig.cryostat is not None:
-        rig.cryostat.check_value(settings.base_temperature_k)
-        rig.cryostat.check_value(settings.limits.top_k)
-    if rig.magnet is not None:
-        rig.magnet.check_value(0.0)
-        rig.magnet.check_value(settings.field_gauss)
+def zfc_needs(settings: ZfcSettings) -> Needs:
+    """Return what `zfc_field_warming` needs of the rig."""
+    sweeps = (settings.sweep,) if settings.zero_field_sweep is None else (settings.sweep, settings.zero_field_sweep)
+    return Needs(
+        devices=("cryostat", "magnet"),
+        temperatures_k=(settings.base_temperature_k, settings.limits.top_k),
+        fields_gauss=(0.0, settings.field_gauss),
+        sweeps=sweeps,
+    )
 
 
 def summary_of(
@@ -131,9 +128,12 @@ class _Warming:
 
     rig: Rig
     settings: ZfcSettings
-    info: RunInfo
-    run_uid: str
-    journal: Journal
+    points: Points
+
+    @property
+    def journal(self) -> Journal:
+        """What viewers see."""
+        return self.points.journal
 
     def steps(self) -> MsgGenerator[None]:
         """Everything, in order."""
@@ -149,27 +149,24 @@ class _Warming:
         yield from self.journal.phase("reference", FieldHistory.NORMAL_STATE)
         yield from light_on(self.rig, self.settings.sweep)
         yield from settle_temperature(self.rig, top)
-        yield from require_sample_above(self.rig, self._normal_above_k, "the opening reference")
+        yield from require_sample_above(self.rig, self.settings.cooling.normal_above_k, "the opening reference")
         yield from ramp_field(self.rig, self.settings.field_gauss)
         passes = self.settings.reference_passes or self.settings.sweep.passes
-        yield from self._point(SweepRole.OPENING_REFERENCE, FieldHistory.NORMAL_STATE, passes)
+        reference = SweepRole.OPENING_REFERENCE
+        yield from self.points.measure(self.settings.sweep, reference, FieldHistory.NORMAL_STATE, passes)
 
     def _cool_in_zero_field(self) -> MsgGenerator[None]:
         """Field off in the normal state, down to the base, field on."""
-        why, limit = "a zero-field cool", self.settings.remanence_gauss
+        settings = self.settings
         yield from self.journal.phase("field-off", FieldHistory.NORMAL_STATE)
-        yield from ramp_field(self.rig, 0.0)
-        yield from require_field_below(self.rig, limit, why)
-        yield from require_sample_above(self.rig, self._normal_above_k, why)
+        yield from field_off(self.rig, settings.cooling)
         yield from self.journal.phase("cool", FieldHistory.ZFC_FW)
-        yield from shutter_closed(self.rig)
-        yield from settle_temperature(self.rig, self.settings.base_temperature_k)
-        # The laser warms the sample a little: that comes to rest before the field is there.
-        yield from light_on(self.rig, self.settings.sweep)
-        yield from settle_temperature(self.rig, self.settings.base_temperature_k)
-        yield from require_field_below(self.rig, limit, f"{why} that has ended")
+        yield from cool_in_zero_field(self.rig, settings.cooling, settings.sweep)
+        if settings.zero_field_sweep is not None:
+            yield from self.points.measure(settings.zero_field_sweep, SweepRole.SINGLE, FieldHistory.ZFC_FW)
+            yield from require_field_below(self.rig, settings.remanence_gauss, "field-on")
         yield from self.journal.phase("field-on", FieldHistory.ZFC_FW)
-        yield from ramp_field(self.rig, self.settings.field_gauss)
+        yield from ramp_field(self.rig, settings.field_gauss)
 
     def _ladder(self) -> MsgGenerator[None]:
         """Sweeps from the base to the top, each set point decided on the maps before it."""
@@ -194,26 +191,12 @@ class _Warming:
         passes = planned.passes or self.settings.sweep.passes
         done = 0
         while True:
-            temperature_k = yield from self._point(role, FieldHistory.ZFC_FW, passes)
+            temperature_k = yield from self.points.measure(self.settings.sweep, role, FieldHistory.ZFC_FW, passes)
             done += passes
             summary = self._summary(set_point_k, temperature_k, passes)
             passes = more_passes(summary, done, planned.sigma_s_goal, self._limits)
             if passes <= 0:
                 return summary
-
-    def _point(self, role: SweepRole, history: FieldHistory, passes: int) -> MsgGenerator[float]:
-        """R, sweep, analysis, records; returns the sample's temperature, K."""
-        cryostat: Any = self.rig.cryostat
-        sweep_settings = self.settings.sweep
-        resistance = yield from measure_transport(self.rig)
-        load = yield from self._load_index()
-        plan = SweepPlan(role, sweep_settings.frequency_mhz, passes, load, history)
-        sweep = yield from odmr_sweep(self.rig, plan, sweep_settings)
-        temperature = yield from read_now(cryostat.sample_k)
-        yield from record_state(self.rig)
-        yield from self.journal.point(temperature, resistance)
-        yield from wait_analysis(self.rig, self.run_uid, sweep, sweep_settings.analysis_timeout_s)
-        return temperature
 
     def _decide(self, history: list[PointSummary]) -> MsgGenerator[Decision]:
         """Decide, and record the decision with its inputs."""
@@ -265,13 +248,3 @@ class _Warming:
                 f"sample overshot {set_point_k:.4g} K by {overshoot:.2g} K: the point reflects the higher temperature"
             )
             self.rig.announcer.event(Severity.MINOR, text)
-
-    def _load_index(self) -> MsgGenerator[int]:
-        membrane: Any = self.rig.pressure
-        if membrane is None:
-            return self.info.load_index
-        return int((yield from bps.rd(membrane.load_index)))
-
-    @property
-    def _normal_above_k(self) -> float:
-        return self.settings.tc_max_k + self.settings.margin_k

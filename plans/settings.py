@@ -58,6 +58,52 @@ class SweepSettings:
 
 
 @dataclass(frozen=True)
+class CoilCalibration:
+    """What `calibrate_coil` found: E^2 = E_perp^2 + gamma^2 (k H + b)^2 in the normal state."""
+
+    remanence_gauss: float
+    """Field b that is there without current, G."""
+    remanence_sigma_gauss: float = 0.0
+    """Its standard deviation, G."""
+    scale: float = 1.0
+    """k: field over set field."""
+    scale_sigma: float = 0.0
+    """Its standard deviation."""
+    time_s: float = 0.0
+    """When it was measured, seconds since the epoch; 0 where not known."""
+    age_max_s: float = 7 * 86400.0
+    """Age from which it no longer counts, s."""
+
+
+@dataclass(frozen=True)
+class CoolingSettings:
+    """From the normal state to the base."""
+
+    base_temperature_k: float = 20.0
+    """Where it ends, K."""
+    normal_temperature_k: float = 150.0
+    """Where it begins, in the normal state, K."""
+    tc_max_k: float = 95.0
+    """No sample here superconducts above this, K."""
+    margin_k: float = 20.0
+    """Distance from `tc_max_k` at which a cool may begin, K."""
+    remanence_gauss: float = 0.3
+    """Largest field at which a zero-field cool may begin, G."""
+
+    def __post_init__(self) -> None:
+        """Refuse temperatures that do not make a cool from the normal state."""
+        if not self.base_temperature_k < self.normal_temperature_k:
+            raise ValueError("base_temperature_k must be below normal_temperature_k")
+        if self.normal_temperature_k < self.normal_above_k:
+            raise ValueError(f"a cool begins in the normal state, above {self.normal_above_k:g} K")
+
+    @property
+    def normal_above_k(self) -> float:
+        """Sample temperature above which it is surely normal, K."""
+        return self.tc_max_k + self.margin_k
+
+
+@dataclass(frozen=True)
 class ZfcSettings:
     """Zero-field cool and field warming."""
 
@@ -77,6 +123,10 @@ class ZfcSettings:
     """Passes of the opening reference, whose noise every temperature shares; 0 takes those of the sweep."""
     overshoot_k: float = 0.2
     """Overshoot from which a warming point is flagged, K."""
+    zero_field_sweep: SweepSettings | None = None
+    """Sweep of a map at the base before field-on (transverse splitting for a remnant map); None takes none."""
+    coil: CoilCalibration | None = None
+    """Newest calibration of the coil: a zero-field cool refuses a large remanence; None is not judged."""
     limits: TemperatureLimits = field(default_factory=TemperatureLimits)
     """What the adaptive ladder may do; its top is the temperature of both references."""
 
@@ -90,6 +140,13 @@ class ZfcSettings:
                 f"the top, {top:g} K, must be at least tc_max_k + margin_k = {self.tc_max_k + self.margin_k:g} K: "
                 "a zero-field cool starts in the normal state"
             )
+
+    @property
+    def cooling(self) -> CoolingSettings:
+        """The zero-field cool of this history."""
+        return CoolingSettings(
+            self.base_temperature_k, self.limits.top_k, self.tc_max_k, self.margin_k, self.remanence_gauss
+        )
 
 
 def frequencies_from_windows(windows: Sequence[tuple[float, float, int]]) -> tuple[float, ...]:

@@ -166,3 +166,20 @@ def record_state(rig: Rig) -> MsgGenerator[None]:
     instruments = [getattr(rig, key) for key in ("cryostat", "magnet", "transport", "microwave", "laser", "pressure")]
     present = [device for device in instruments if device is not None]
     yield from record("primary", *present, camera.sweep, camera.frames_sent)
+
+
+def ruby_pressure(rig: Rig) -> MsgGenerator[float | None]:
+    """Take a ruby spectrum into the stream `ruby` and return its pressure, GPa; None without a spectrometer."""
+    spectrometer: Any = rig.ruby
+    if spectrometer is None:
+        return None
+    yield from bps.trigger(spectrometer, wait=True)
+    yield from record("ruby", spectrometer)
+    return float((yield from bps.rd(spectrometer.pressure_gpa)))
+
+
+def transverse_field(rig: Rig, field_gauss: float) -> MsgGenerator[None]:
+    """Ramp the field across the culet normal and wait until it stands, G."""
+    magnet: Any = rig.magnet
+    yield from bps.mv(magnet.transverse, field_gauss)
+    yield from bps.checkpoint()

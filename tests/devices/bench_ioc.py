@@ -62,8 +62,8 @@ class Bench:
             "MAG:FIELD_Z_GAUSS", initial_value=0.0, EGU="G", on_update=self.put_field, blocking=True
         )
         self.field_rbv = builder.aIn("MAG:FIELD_Z_GAUSS_RBV", initial_value=0.0, EGU="G")
-        builder.aOut("MAG:FIELD_X_GAUSS", initial_value=0.0, EGU="G")
-        builder.aIn("MAG:FIELD_X_GAUSS_RBV", initial_value=0.0, EGU="G")
+        self.field_x_rbv = builder.aIn("MAG:FIELD_X_GAUSS_RBV", initial_value=0.0, EGU="G")
+        builder.aOut("MAG:FIELD_X_GAUSS", initial_value=0.0, EGU="G", on_update=self.field_x_rbv.set, blocking=True)
         builder.aOut("MAG:RATE_GAUSS_PER_S", initial_value=24.0)
         self.done = builder.longIn("MAG:DONE", initial_value=1)
         self.current = builder.aIn("MAG:CURRENT_A_RBV", initial_value=0.0, EGU="A")

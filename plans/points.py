@@ -1,0 +1,61 @@
+"""One measured point of a history: R, sweep, state, journal, analysis, in that order everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky.utils import MsgGenerator
+
+from devices.camera_requests import SweepPlan
+from devices.rig import Rig
+from plans.journal import Journal
+from plans.settings import RunInfo, SweepSettings
+from plans.stubs import measure_transport, odmr_sweep, read_now, record_state, wait_analysis
+from stream.messages import FieldHistory, SweepRole
+
+
+@dataclass
+class Points:
+    """Measures the points of one run."""
+
+    rig: Rig
+    """The connected rig."""
+    info: RunInfo
+    """What the run is about."""
+    run_uid: str
+    """The Bluesky run."""
+    journal: Journal
+    """Keeps count."""
+
+    def measure(
+        self, sweep: SweepSettings, role: SweepRole, history: FieldHistory, passes: int = 0
+    ) -> MsgGenerator[float]:
+        """Take one point and return the sample's temperature, K.
+
+        Parameters
+        ----------
+        sweep
+            How the sweep is taken.
+        role, history
+            What it is for, and how the sample got here as the plan knows it.
+        passes
+            Passes instead of those of `sweep`; 0 keeps them.
+        """
+        cryostat: Any = self.rig.cryostat
+        resistance = yield from measure_transport(self.rig)
+        load = yield from self._load_index()
+        plan = SweepPlan(role, sweep.frequency_mhz, passes or sweep.passes, load, history)
+        number = yield from odmr_sweep(self.rig, plan, sweep)
+        temperature = yield from read_now(cryostat.sample_k)
+        yield from record_state(self.rig)
+        yield from self.journal.point(temperature, resistance)
+        yield from wait_analysis(self.rig, self.run_uid, number, sweep.analysis_timeout_s)
+        return temperature
+
+    def _load_index(self) -> MsgGenerator[int]:
+        membrane: Any = self.rig.pressure
+        if membrane is None:
+            return self.info.load_index
+        return int((yield from bps.rd(membrane.load_index)))
