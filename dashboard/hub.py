@@ -53,8 +53,8 @@ class Viewer:
 
 
 def channel_name(update: StateUpdate) -> str:
-    """Return the page's name of a channel: every publisher has its own `events`."""
-    return f"events/{update.source}" if update.channel == "events" else update.channel
+    """Return the page's name of a channel: every publisher has its own `events` and `alarms`."""
+    return f"{update.channel}/{update.source}" if update.channel in ("events", "alarms") else update.channel
 
 
 def _all(_channel: str) -> bool:
@@ -96,10 +96,6 @@ class Hub:
             del self._slots[name]
         for viewer in self.viewers:
             viewer.wake.set()
-
-    def latest(self) -> dict[tuple[str, str], StateUpdate]:
-        """Return the newest updates by (source, channel)."""
-        return {(slot.update.source, slot.update.channel): slot.update for slot in self._slots.values()}
 
     def is_wanted(self, channel: str) -> bool:
         """Return whether any viewer shows a channel."""

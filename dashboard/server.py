@@ -19,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
@@ -71,7 +71,7 @@ def build_app(
     began = time.monotonic()
     hub, spectra = Hub(), Spectra(connect_asker)
     index = (STATIC / "index.html").read_text()
-    description = page_description()
+    description = page_description() | {"metrics": dict(settings.metrics_urls)}
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
@@ -105,11 +105,6 @@ def build_app(
     def describe(_request: Request) -> Response:
         return JSONResponse(description)
 
-    def metrics(_request: Request) -> Response:
-        from stream.metrics import render_metrics
-
-        return PlainTextResponse(render_metrics(hub.latest()))
-
     async def link(websocket: WebSocket) -> None:
         if len(hub.viewers) >= MAX_VIEWERS:
             await websocket.close(1013, "too many viewers")
@@ -119,7 +114,6 @@ def build_app(
     routes = [
         Route("/", page),
         Route("/page.json", describe),
-        Route("/metrics", metrics),
         WebSocketRoute("/state", link),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

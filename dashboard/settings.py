@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from stream.settings import StreamSettings
 
@@ -23,6 +24,8 @@ class DashboardSettings:
     """Time that a browser has to take one message, s: a closed laptop takes none, and is let go."""
     tiled_uri: str = ""
     """Address of the Tiled server whose runs are listed; empty without one."""
+    metrics_urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Process -> address of its numbers for Prometheus, which the page links to."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names a browser may use beside the loopback ones (a page asked for under any other name is refused)."""
 

@@ -118,7 +118,7 @@ VIEWS: tuple[View, ...] = (
         reads=("workers", "camera", "sweep", "run", "device/", "events/", "runs"), weight=1.5,
     ),
     View("alarms", "alarms", "Alarms", "sources", "log", "nothing: no alarm so far", stale_when="never",
-         reads=("events/", "device/")),
+         reads=("events/", "alarms/", "device/")),
     View("all_events", "events", "All events", "events", "log", "the first event", stale_when="never"),
 )  # fmt: skip
 

@@ -134,7 +134,14 @@ def _write(site: Site, name: str, settings: Any) -> Path:
 def _web(site: Site, stream: StreamSettings) -> Program:
     from dashboard.settings import DashboardProcess, DashboardSettings
 
-    settings = DashboardProcess(stream, DashboardSettings(port=site.web_port, tiled_uri=site.tiled_uri))
+    settings = DashboardProcess(
+        stream,
+        DashboardSettings(
+            port=site.web_port,
+            tiled_uri=site.tiled_uri,
+            metrics_urls={name: f"http://127.0.0.1:{port}/metrics" for name, port in site.metrics_ports.items()},
+        ),
+    )
     return python_program("web", "dashboard.server", _write(site, "web", settings), priority=1, alone=True)
 
 

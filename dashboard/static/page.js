@@ -28,6 +28,7 @@ class Page {
     this.cursor = null;
     this.inspected = null;
     this.spectrum = null;
+    this.description = description;
     setPalette(description.colour);
     this.readTheme();
     this.panels = description.views.map((view) => {
@@ -35,7 +36,6 @@ class Page {
       document.querySelector(`[data-place="${view.place}"]`).append(panel.root);
       return panel;
     });
-    this.description = description;
     this.tabs = new Tabs(Object.keys(description.pages), () => this.showPage());
     this.bar = new PlaybackBar(this);
     this.link = new Link(this.channels(), this);

@@ -9,7 +9,7 @@ export class Store {
   }
 
   put(envelope, arrays) {
-    if (envelope.channel === "events") envelope.channel = `events/${envelope.source}`;
+    if (envelope.channel === "events" || envelope.channel === "alarms") envelope.channel += `/${envelope.source}`;
     this.values.set(envelope.channel, { ...envelope, header: envelope.header ?? EMPTY, arrays });
   }
 

@@ -18,9 +18,17 @@ function lastError(store, source) {
 export class ProcessesPanel extends Panel {
   constructor(view, page) {
     super(view, page);
-    const link = make("a", "metrics", "metrics for Prometheus");
-    link.href = "/metrics";
-    this.root.querySelector(".head").insertBefore(link, this.age);
+    this.metrics = page.description.metrics;
+  }
+
+  /** The name of a process, and the way to its numbers. */
+  name(name) {
+    const url = this.metrics[name];
+    if (!url) return make("b", "", ` ${name}`);
+    const link = make("a", "metrics", " metrics");
+    link.href = url;
+    link.title = `numbers of ${name} for Prometheus`;
+    return make("span", "", make("b", "", ` ${name}`), link);
   }
 
   reads(channel) { return super.reads(channel) || channel === "sources"; }
@@ -76,7 +84,7 @@ export class ProcessesPanel extends Panel {
       const error = row.error || lastError(this.store, row.name);
       const heard = { heard: row.age === undefined ? "" : row.age < 1.5 ? "now" : `${duration(row.age)} ago`, lost: row.age > 0 ? `silent ${duration(row.age)}` : "lost", never: "not started", ended: `ended ${duration(row.age)} ago` }[row.state];
       const said = typeof error === "string" ? error : error ? `${clock(error.time_s)} ${error.text}` : "none";
-      const line = make("tr", "process", make("td", "", sign, make("b", "", ` ${row.name}`)), make("td", "what", WHAT[row.kind ?? row.name] ?? ""),
+      const line = make("tr", "process", make("td", "", sign, this.name(row.name)), make("td", "what", WHAT[row.kind ?? row.name] ?? ""),
         make("td", "", heard), make("td", "", row.queue ?? ""), make("td", "", row.rate ?? ""), make("td", "", row.lag ?? ""), make("td", "error", said));
       line.dataset.severity = { heard: "NO_ALARM", lost: "MAJOR" }[row.state] ?? "";
       line.dataset.process = row.name;
@@ -116,6 +124,9 @@ export class AlarmsPanel extends Panel {
       for (const event of value.header.events ?? []) {
         if (event.severity !== "NO_ALARM") latch(`${value.source} ${event.time_s}`, event.severity, event.time_s, `${value.source}: ${event.text}`, false);
       }
+    }
+    for (const { source, header } of store.all("alarms/")) {
+      for (const alarm of header.alarms ?? []) latch(`${source} ${alarm.name} ${alarm.count}`, alarm.severity, alarm.last_s, `${source}: ${alarm.text}${alarm.count > 1 ? ` (${alarm.count} times)` : ""}`, alarm.active);
     }
     for (const { channel, header } of store.all("device/")) {
       const gone = header.connected === false;

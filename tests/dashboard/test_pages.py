@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import httpx
 import pytest
 from browser import complaints, wait_for
 from selenium.webdriver import Keys
@@ -126,13 +125,26 @@ def test_the_system_page_says_of_every_process_what_it_is(driver, shelved):
     assert complaints(driver) == []
 
 
-def test_metrics_are_served(served):
-    served.publish()
-    with Client(served.port) as client:
-        client.batch()
-    answer = httpx.get(served.url + "metrics")
-    assert "nvdac_camera_rate_hz 298.4" in answer.text
-    assert 'nvdac_worker_alive{worker="worker-0"} 1.0' in answer.text
+def test_numbers_of_a_process_are_linked_and_its_alarms_latched(driver, experiment):
+    with serving(experiment, metrics_urls={"camera": "http://127.0.0.1:9/metrics"}) as page:
+        open_at(driver, page, "system")
+        wait_for(driver, "document.querySelector('[data-process=camera] a')")
+        href = driver.execute_script("return document.querySelector('[data-process=camera] a').href")
+        assert href == "http://127.0.0.1:9/metrics"
+        alarm = {
+            "name": "disk",
+            "severity": "MAJOR",
+            "active": False,
+            "count": 2,
+            "first_s": 1.0,
+            "last_s": time.time(),
+        }
+        for source in ("builder", "camera"):
+            text_of = {"text": f"the disk of the {source} is full"}
+            page.subscriber.publish(source, "alarms", {"alarms": [alarm | text_of]}, {})
+        for source in ("builder", "camera"):
+            words = f"the disk of the {source} is full (2 times)"
+            wait_for(driver, f"document.querySelector('[data-key=alarms]').textContent.includes('{words}')")
 
 
 def test_the_tabs_go_by_keyboard_and_send_only_what_is_shown(driver, shelved):
