@@ -40,6 +40,9 @@ class SweepAssembly:
 
     def add(self, tile: Tile) -> None:
         """Take a tile; one that overlaps others (bands were cut anew) replaces them, a final one is never replaced."""
+        for other in self.tiles.values():
+            if _form(other) != _form(tile):
+                raise ValueError(f"a tile of {tile.worker} has other planes than those of {other.worker}")
         overlapping = [rows for rows in self.tiles if rows[0] < tile.y1 and tile.y0 < rows[1]]
         if any(self.tiles[rows].final for rows in overlapping):
             return
@@ -95,6 +98,11 @@ class RegionSums:
     """(f,) u8 sums of counts, or f8 for frames of floats."""
     exposures: NDArray[np.uint64]
     """(f,) pixels times passes that went into each sum."""
+
+
+def _form(tile: Tile) -> dict[str, object]:
+    """Return what the planes of every tile of a sweep have in common."""
+    return {name: (plane.dtype.str, plane.shape[:-2]) for name, plane in tile.planes.items()}
 
 
 def add_region_sums(spectra: list[Mapping[str, NDArray[np.generic]]], region: str, frequencies: int) -> RegionSums:

@@ -150,9 +150,20 @@ class Builder:
                 self._publisher.event(Severity.MINOR, f"sweep {event.sweep} ended early; its frames are kept")
                 self._finals(run, run.abort(event))
             case Tile():
-                self._finals(run, run.add(event))
+                self._add(run, event)
             case RunStop():
                 run.stopped = event
+
+    def _add(self, run: RunWork, tile: Tile) -> None:
+        """Take a tile; one that is no result of ours ends no builder, and its sweep is fitted from the file."""
+        try:
+            made = run.add(tile)
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"sweep {tile.sweep}: the tile of {tile.worker} is refused: {error}"
+            self._publisher.event(Severity.MAJOR, reason)
+            _LOG.error("%s", reason)
+            return
+        self._finals(run, made)
 
     def _open(self, start: RunStart) -> None:
         if start.run_uid in self._runs:

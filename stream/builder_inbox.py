@@ -39,11 +39,13 @@ from stream.sessions import Heard, Session
 from stream.settings import StreamSettings
 from stream.slots import SweepKey
 from stream.sockets import BULK_BYTES, Sent, open_socket, receive, send
-from stream.tiles import TileLedger, Verdict
+from stream.tiles import TileLedger, Verdict, fits
 
 BuilderEvent = RunStart | RunStop | SweepStart | SweepProgress | SweepAbort | Tile | WorkerHealth | SpectrumReply
 MAX_PARKED = 256
 """Tiles that wait for their sweep to be announced; the oldest are dropped (finals are sent again)."""
+MAX_WORKERS = 512
+"""Workers that are known at once."""
 KEEP_RUNS = 4
 """Runs whose leases and revisions are remembered."""
 
@@ -243,7 +245,11 @@ class BuilderInbox:
         if hello.schema != SCHEMA_HASH or hello.role != "worker" or identity != hello.name.encode():
             send(door.socket, [identity, *encode(Refusal("schema", f"the builder's message set is {SCHEMA_HASH}"))])
             return
+        self._workers.pop(identity, None)
         self._workers[identity] = (door, hello.epoch)
+        if len(self._workers) > MAX_WORKERS:
+            # whoever is forgotten here and lives is told to say hello again
+            del self._workers[next(iter(self._workers))]
         send(door.socket, [identity, *encode(Welcome("builder", self.epoch, hello.epoch))])
 
     def _stranger(self, door: Door, identity: bytes, message: object) -> bool:
@@ -267,6 +273,10 @@ class BuilderInbox:
                 self.malformed += 1
 
     def _offer(self, tile: Tile) -> None:
+        run = self._runs.get(tile.run_uid)
+        if run is not None and not fits(tile, run):
+            self._count_malformed(CodecError("malformed", f"a tile of {tile.worker[:40]} has not its band's form"))
+            return
         verdict = self.tiles.offer(tile)
         if verdict is Verdict.ACCEPTED:
             self._events.append(tile)

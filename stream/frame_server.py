@@ -244,11 +244,19 @@ class FrameServer:
             for health in self._roster.health(self._reception.bands()):
                 self._roster.send(builder, health)
         if self._is_due("view", VIEW_S):
-            malformed = self._reception.malformed + self._desk.malformed
-            counts: Json = {"reassignments": self._dispatch.reassignments, "slow_moves": self._slow.moves}
-            self._view.show(counts | {"malformed": malformed, "denied": sum(door.denied for door in self._doors)})
+            self._view.show(self._counts())
             self._numbers.watch()
-            self._metrics.replace(self._numbers.read(malformed))
+            self._metrics.replace(self._numbers.read(self._reception.malformed + self._desk.malformed))
+
+    def _counts(self) -> Json:
+        """Return what is counted, for the state plane."""
+        return {
+            "reassignments": self._dispatch.reassignments,
+            "slow_moves": self._slow.moves,
+            "malformed": self._reception.malformed + self._desk.malformed,
+            "refused": self._reception.refused,
+            "denied": sum(door.denied for door in self._doors),
+        }
 
     def _is_due(self, what: str, interval_s: float) -> bool:
         now = time.monotonic()

@@ -22,7 +22,7 @@ from stream.link_messages import (
     Welcome,
 )
 from stream.messages import Severity, SweepAbort
-from stream.roster import Peer, Roster
+from stream.roster import MAX_WORKERS, Peer, Roster
 from stream.run_book import RunBook, RunRecord, SweepRecord
 from stream.slots import SlotLedger, SweepKey
 from stream.slow_workers import SlowWatch
@@ -60,6 +60,7 @@ class Reception:
         self._state = state
         self._builder_epoch = ""
         self.malformed = 0
+        self.refused = 0
         self.changed = True
 
     def listen(self) -> None:
@@ -168,6 +169,8 @@ class Reception:
         """Return why a peer may not come through this door, or None."""
         if door.remote and hello.role == "builder":
             return "the builder is on the frame server's host"
+        if hello.name not in self._roster.workers and len(self._roster.workers) >= MAX_WORKERS:
+            return f"there are {MAX_WORKERS} workers already"
         namesake = self._roster.workers.get(hello.name)
         if namesake is not None and namesake.door is not door:
             return f"there is a worker named {hello.name} already: give each its own name"
@@ -224,6 +227,9 @@ class Reception:
         self._dispatch.forget(key)
 
     def _refuse(self, door: Door, identity: bytes, code: str, reason: str) -> None:
+        self.refused += 1
+        if code != "malformed" and (self.refused <= 10 or self.refused % 1000 == 0):
+            _log.warning("refused %s: %s (%d so far)", identity[:40], reason, self.refused)
         send(door.socket, [identity, *encode(Refusal(code, reason[:500]))])
 
     def _count(self, what: str) -> None:

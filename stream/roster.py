@@ -14,6 +14,8 @@ from stream.schema import Parts
 from stream.slots import SweepKey
 from stream.sockets import Sent, send
 
+MAX_WORKERS = 256
+"""Workers alive at once, and dead ones that are remembered."""
 MAX_QUEUED = 20_000
 """Messages that wait for one peer before it counts as gone."""
 
@@ -76,6 +78,10 @@ class Roster:
         self.gone.discard(name)
         if peer is not None:
             self.past[name] = self._health(peer, 0, alive=False)
+            while len(self.past) > MAX_WORKERS:
+                forgotten = next(iter(self.past))
+                del self.past[forgotten]
+                self.leases_lost.pop(forgotten, None)
         return peer
 
     def find(self, door: Door, identity: bytes) -> Peer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from stream.messages import Tile
+from stream.messages import RunStart, Tile
 from stream.slots import SweepKey
 
 
@@ -26,6 +26,16 @@ class Verdict(enum.Enum):
     """Its sweep has not been announced (yet)."""
     ALIEN = "alien"
     """There is no such band in the sweep."""
+
+
+def fits(tile: Tile, run: RunStart) -> bool:
+    """Tell whether a tile's arrays have the form of its band: planes (..., rows, x), spectra (f,)."""
+    form = (tile.y1 - tile.y0, run.width)
+    return (
+        0 <= tile.y0 < tile.y1 <= run.height
+        and all(plane.shape[-2:] == form for plane in tile.planes.values())
+        and all(spectrum.ndim == 1 for spectrum in tile.spectra.values())
+    )
 
 
 @dataclass

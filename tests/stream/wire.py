@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -103,17 +104,21 @@ class Rig:
         (folder / "r").mkdir(mode=0o700, exist_ok=True)
         (folder / "settings.json").write_text(json.dumps(asdict(self.settings)))
         self.processes: list[subprocess.Popen] = []
+        self.log: Path | None = None
+        """Where the processes write what they say; the test's own standard error if not set."""
 
     def start(
         self, module: str, *arguments: str, settings: Path | None = None, keys: Path | None = None
     ) -> subprocess.Popen:
         file = settings or self.folder / "settings.json"
         environment = os.environ if keys is None else {**os.environ, "NVDAC_KEYS_DIR": str(keys)}
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.stream.{module}", str(file), *arguments],
-            cwd=ROOT,
-            env=environment,
-        )
+        with contextlib.nullcontext() if self.log is None else self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"tests.stream.{module}", str(file), *arguments],
+                cwd=ROOT,
+                env=environment,
+                stderr=log,
+            )
         self.processes.append(process)
         return process
 
@@ -130,8 +135,15 @@ class Rig:
         home.mkdir(exist_ok=True)
         connect = f"tcp://127.0.0.1:{port or self.settings.tcp_port}"
         away = replace(self.settings, runtime_dir=str(home), data_dir=str(home), connect=connect, tcp_port=0)
-        (home / "settings.json").write_text(json.dumps(asdict(away)))
-        return self.start("worker_process", name, *arguments, settings=home / "settings.json", keys=keys)
+        return self.start(
+            "worker_process", name, *arguments, settings=self.write(f"{name}/settings.json", away), keys=keys
+        )
+
+    def write(self, name: str, settings: StreamSettings) -> Path:
+        """Write a settings file of its own for a process."""
+        path = self.folder / name
+        path.write_text(json.dumps(asdict(settings)))
+        return path
 
     def worker(self, name: str, *arguments: str) -> subprocess.Popen:
         return self.start("worker_process", name, *arguments)
