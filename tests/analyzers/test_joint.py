@@ -11,11 +11,11 @@ from analyzers.joint_map import DESCRIPTIONS, UNITS
 from analyzers.settings import AnalysisSettings
 from analyzers.status import StatusCode
 from analyzers.stress import StressSettings, stress_map
+from benchmarks.joint_scene import ACROSS, ALONG, KNOWN, NOISE, NONE, bounds, sweeps, twin_of
 from devices.twin.truth import truth_of
 from physics.constants import stress_set
 from physics.stress import sum_rule
 from physics.zero_field import zero_field_splitting_mhz
-from tests.analyzers.joint_scene import ACROSS, ALONG, KNOWN, NOISE, NONE, bounds, sweeps, twin_of
 
 TWIN = twin_of()
 SET = (NONE, ALONG, ACROSS)

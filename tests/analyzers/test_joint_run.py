@@ -9,13 +9,13 @@ from analyzers.joint_map import DESCRIPTIONS, UNITS
 from analyzers.joint_run import applied_field, joint_of_run, joint_set, joint_settings, joint_version
 from analyzers.offline import fit_run
 from analyzers.settings import AnalysisSettings
+from benchmarks.joint_scene import ALONG, LISTS, NOISE, NONE, frames_of, state, twin_of
 from deploy.errors import DeployError
 from deploy.files import fit_to_file, read_options
 from devices.twin.truth import truth_of
 from stream.archive_hdf5 import FrameFile, FrameWriter, crc32c
 from stream.maps_file import compare_planes, read_maps
 from stream.messages import RunMode, RunStart, SweepRole, SweepStart
-from tests.analyzers.joint_scene import ALONG, LISTS, NOISE, NONE, frames_of, state, twin_of
 
 TWIN = twin_of(14)
 SETTINGS = AnalysisSettings(miscut_azimuth_deg=20.0)
