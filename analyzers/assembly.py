@@ -26,6 +26,8 @@ class SweepAssembly:
     """Camera rows."""
     width: int
     """Camera columns."""
+    bin_px: int = 1
+    """Edge of a pixel of the planes, camera pixels."""
     tiles: dict[tuple[int, int], Tile] = field(default_factory=dict[tuple[int, int], Tile])
     """Newest tile of each band, by its rows."""
     frames_sent: int = 0
@@ -72,11 +74,12 @@ class SweepAssembly:
         full: Planes = {}
         for name, plane in ordered[0].planes.items():
             fill = np.nan if np.issubdtype(plane.dtype, np.floating) else int(StatusCode.NOT_YET_MEASURED)
-            shape = (*plane.shape[:-2], self.height, self.width)
+            shape = (*plane.shape[:-2], self.height // self.bin_px, self.width // self.bin_px)
             full[name] = np.full(shape, fill, dtype=plane.dtype)
         for tile in ordered:
             for name, plane in tile.planes.items():
-                full[name][..., tile.y0 : tile.y1, :] = plane
+                first = tile.y0 // self.bin_px
+                full[name][..., first : first + plane.shape[-2], :] = plane
         return full
 
     def unresolved(self) -> Unresolved | None:

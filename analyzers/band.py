@@ -12,6 +12,7 @@ from analyzers.assembly import RegionSums
 from analyzers.cube import Cube
 from analyzers.fitmap import FitMap
 from analyzers.fitting import fit_band
+from analyzers.prepare import fit_terms, prepare_sums
 from analyzers.regions import Regions
 from analyzers.rescue import keep_unresolved
 from analyzers.settings import AnalysisSettings
@@ -57,10 +58,13 @@ class Band:
     _revision: int = 0
     _fitted_frames: int = 0
     _fit: FitMap | None = None
+    _sums_fitted: NDArray[np.generic] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin an empty cube."""
         sweep, run = self.grant.sweep, self.grant.run
+        if self.grant.y0 % self.settings.bin_px:
+            raise ValueError(f"a band that begins at row {self.grant.y0} cuts bins of {self.settings.bin_px} pixels")
         self.cube = Cube(sweep.frequency_mhz.size, self.grant.y1 - self.grant.y0, run.width, run.dtype)
 
     @property
@@ -108,11 +112,14 @@ class Band:
     def _fitted(self, start: FitMap | None) -> FitMap:
         sweep, run = self.grant.sweep, self.grant.run
         passes = self.cube.passes_added
-        return fit_band(self.cube.sums, passes, sweep.frequency_mhz, run.noise, self.settings, start)
+        self._sums_fitted = prepare_sums(self.cube.sums, passes, sweep, run, self.settings, self.grant.y0)
+        terms = fit_terms(sweep.frequency_mhz, passes, run.width, run.noise, self.settings)
+        return fit_band(self._sums_fitted, terms.passes, sweep.frequency_mhz, terms.noise, terms.settings, start)
 
     def _unfitted(self) -> FitMap:
-        rows = self.grant.y1 - self.grant.y0
-        return FitMap.empty(self.settings.lines, self.settings.doublets, rows, self.grant.run.width)
+        n = self.settings.bin_px
+        rows, width = (self.grant.y1 - self.grant.y0) // n, self.grant.run.width // n
+        return FitMap.empty(self.settings.lines, self.settings.doublets, rows, width)
 
     def _tile(self, fit: FitMap, final: bool) -> Tile:
         return Tile(
@@ -133,7 +140,8 @@ class Band:
         """Return the sums of the pixels that the builder may try again once it has the whole map."""
         if not self.settings.rescue:
             return {}
-        return keep_unresolved(self.cube.sums, fit, self.grant.y0, self.grant.run.height).to_arrays()
+        n = self.settings.bin_px
+        return keep_unresolved(self._sums_fitted, fit, self.grant.y0 // n, self.grant.run.height // n).to_arrays()
 
     def _sums(self) -> dict[str, NDArray[np.generic]]:
         """Sum the counts of the named regions within the band."""

@@ -8,6 +8,7 @@ edges and corners of the ruby or a lead always have pixels like themselves.
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -44,7 +45,12 @@ MASKING = PixelFlag.HOT | PixelFlag.DEAD | PixelFlag.SATURATED | PixelFlag.UNUSA
 """Flags of pixels whose values do not count."""
 
 
-def find_flags(fit: FitMap, given: Sequence[tuple[int, int]] = (), search: bool = True) -> Flags:
+def find_flags(
+    fit: FitMap,
+    given: Sequence[tuple[int, int]] = (),
+    search: bool = True,
+    bin_px: int = 1,
+) -> Flags:
     """Return the flags (y, x) of a whole map.
 
     Parameters
@@ -52,9 +58,11 @@ def find_flags(fit: FitMap, given: Sequence[tuple[int, int]] = (), search: bool 
     fit
         The fit of the whole view: `baseline` is the light, BAD_FRAME a pixel that the fit refused.
     given
-        (row, column) of pixels to leave out; those outside the view are ignored.
+        (row, column) of camera pixels to leave out; those outside the view are ignored.
     search
         False where only the pixels given, and those that the fit refused, are flagged.
+    bin_px
+        Edge of a pixel of the map, camera pixels. A bin that lacks some of its pixels is darker than others: not dead.
     """
     light = fit.baseline.astype(np.float64)
     height, width = fit.shape
@@ -71,10 +79,21 @@ def find_flags(fit: FitMap, given: Sequence[tuple[int, int]] = (), search: bool 
         flags[refused] = PixelFlag.UNUSABLE
         flags[refused & (light < DARK_SHARE * level)] = PixelFlag.DEAD
         flags[refused & (light >= level)] = PixelFlag.SATURATED
-    for row, column in given:
+    lacking, darker = binned_pixels(given, bin_px)
+    for row, column in darker:
+        if 0 <= row < height and 0 <= column < width and not refused[row, column]:
+            flags[row, column] = 0
+    for row, column in lacking:
         if 0 <= row < height and 0 <= column < width:
             flags[row, column] |= PixelFlag.GIVEN
     return flags
+
+
+def binned_pixels(given: Sequence[tuple[int, int]], bin_px: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the bins (row, column) that lack every camera pixel, and those that lack some."""
+    counts = Counter((row // bin_px, column // bin_px) for row, column in set(given))
+    whole = [place for place, count in counts.items() if count == bin_px**2]
+    return whole, [place for place, count in counts.items() if count < bin_px**2]
 
 
 def apply_flags(fit: FitMap, flags: Flags) -> FitMap:

@@ -17,6 +17,7 @@ from analyzers.cube import Cube
 from analyzers.fitmap import FitMap
 from analyzers.fitting import fit_image, warm_up
 from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.prepare import fit_terms, prepare_sums
 from analyzers.rescue import Unresolved, keep_unresolved
 from analyzers.settings import AnalysisSettings
 from analyzers.storage import MapStore
@@ -169,13 +170,16 @@ def fit_frames_file(
 
 def fit_cube(run: RunMaps, sweep: SweepStart, cube: Cube, threads: int = 0) -> FitMap:
     """Fit a complete sweep's cube with the settings of its run."""
-    return fit_image(cube.sums, cube.passes_added, sweep.frequency_mhz, run.start.noise, run.settings, threads)
+    return fit_and_keep(run, sweep, cube, threads)[0]
 
 
 def fit_and_keep(run: RunMaps, sweep: SweepStart, cube: Cube, threads: int = 0) -> tuple[FitMap, Unresolved]:
     """Fit a complete sweep's cube, and keep the sums of the pixels that may be tried again."""
-    fit = fit_cube(run, sweep, cube, threads)
-    return fit, keep_unresolved(cube.sums, fit, 0, fit.shape[0])
+    camera, passes = run.camera, cube.passes_added
+    sums = prepare_sums(cube.sums, passes, sweep, camera, run.settings)
+    terms = fit_terms(sweep.frequency_mhz, passes, camera.width, camera.noise, run.settings)
+    fit = fit_image(sums, terms.passes, sweep.frequency_mhz, terms.noise, terms.settings, threads)
+    return fit, keep_unresolved(sums, fit, 0, fit.shape[0])
 
 
 def sweep_cube(file: FrameFile, sweep: SweepStart) -> Cube:

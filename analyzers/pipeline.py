@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analyzers.fitmap import DESCRIPTIONS, UNITS, FitMap
 from analyzers.maps import FieldRatioMap, field_ratio
 from analyzers.masks import Flags, PixelFlag, apply_flags, find_flags, flag_counts
+from analyzers.prepare import fit_terms, view_of
 from analyzers.regions import Regions, regions_of
 from analyzers.rescue import Unresolved, rescue
 from analyzers.settings import AnalysisSettings
@@ -127,11 +128,13 @@ class RunMaps:
     """The maps of one run: takes each sweep's final fit, gives its final maps as soon as its reference is known."""
 
     start: RunStart
-    """The run."""
+    """The run as its maps see it: height, width and pixel size after binning."""
     settings: AnalysisSettings
     """Settings of the analysis."""
     regions: Regions
     """Masks of the view."""
+    camera: RunStart
+    """The run as the camera sees it."""
     finals: dict[int, SweepMaps] = field(default_factory=dict[int, SweepMaps])
     """Final maps by number of the sweep."""
     _open: dict[int, SweepStart] = field(default_factory=dict[int, SweepStart])
@@ -146,7 +149,9 @@ class RunMaps:
         ValueError
             Where its analysis settings or regions cannot be read.
         """
-        return RunMaps(start, AnalysisSettings.from_json(start.analysis), regions_of(start))
+        settings = AnalysisSettings.from_json(start.analysis)
+        view = view_of(start, settings)
+        return RunMaps(view, settings, regions_of(view), start)
 
     @property
     def version(self) -> str:
@@ -187,7 +192,8 @@ class RunMaps:
 
     def whole(self, fit: FitMap) -> WholeFit:
         """Do what needs the whole view: masks."""
-        flags = find_flags(fit, self.settings.mask_pixels, self.settings.find_bad_pixels)
+        chosen = self.settings
+        flags = find_flags(fit, chosen.mask_pixels, chosen.find_bad_pixels, chosen.bin_px)
         return WholeFit(apply_flags(fit, flags), flags)
 
     def _rescued(self, sweep: SweepStart, whole: WholeFit, unresolved: Unresolved) -> WholeFit:
@@ -195,7 +201,9 @@ class RunMaps:
         if not self.settings.rescue:
             return whole
         passes = np.full(sweep.frequency_mhz.size, sweep.passes, np.int64)
-        fit, changed = rescue(whole.fit, unresolved, passes, sweep.frequency_mhz, self.start.noise, self.settings)
+        terms = fit_terms(sweep.frequency_mhz, passes, self.camera.width, self.camera.noise, self.settings)
+        frequency = sweep.frequency_mhz
+        fit, changed = rescue(whole.fit, unresolved, terms.passes, frequency, terms.noise, terms.settings)
         return WholeFit(fit, np.where(changed, whole.flags | PixelFlag.RESCUED, whole.flags).astype(np.uint8))
 
     def reference(self, sweep: SweepStart) -> SweepMaps | None:
@@ -292,6 +300,7 @@ class RunMaps:
             "pixel_flags": flag_counts(maps.flags),
             "reference_sweep": maps.reference_sweep,
             "reference": "opening reference alone" if ratio else "none",
+            "microwave_off_frames": int(np.count_nonzero(maps.start.frequency_mhz == 0.0)) * maps.start.passes,
             "no_s_because": maps.ratio_reason,
             "off_sample_region": ratio.off_sample_name if ratio else "none",
             "off_sample_ratio": ratio.off_sample_ratio if ratio else 1.0,
@@ -309,6 +318,7 @@ class RunMaps:
             "sample": start.sample,
             "rig": start.rig,
             "pixel_size_um": start.pixel_size_um,
+            "bin_px": self.settings.bin_px,
             "regions": start.regions,
             "noise_source": start.noise.source,
             "electrons_per_count": start.noise.electrons_per_count,

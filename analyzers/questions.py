@@ -52,6 +52,7 @@ class Questions:
         self._data_dir = data_dir
         self._open: dict[Area, list[_Open]] = {}
         self._values: dict[bytes, Json] = {}
+        self._asked: dict[bytes, SpectrumRequest] = {}
         self._runs: dict[str, RunWork] = {}
         # one reader: HDF5 reads take turns anyway
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="spectrum")
@@ -69,6 +70,8 @@ class Questions:
             self._answer(token, refusal(request, problem))
             return
         self._values[token] = map_values(run.maps_of(number), request)
+        self._asked[token] = request
+        request = camera_rectangle(request, run.maps.settings.bin_px)
         owners = {self._owner(request.run_uid, number, row) for row in (request.y0, request.y1 - 1)}
         worker = owners.pop() if len(owners) == 1 else ""
         if worker and self._ask(worker, request):
@@ -119,7 +122,9 @@ class Questions:
 
     def _send(self, token: bytes, answer: SpectrumReply) -> None:
         """Answer with the maps' values beside the fit's own."""
-        values = self._values.pop(token, {})
+        values, asked = self._values.pop(token, {}), self._asked.pop(token, None)
+        if asked is not None:  # in pixels of the map, which may be binned
+            answer = dataclasses.replace(answer, y0=asked.y0, y1=asked.y1, x0=asked.x0, x1=asked.x1)
         status = str(values.pop("status", "")) or answer.status
         if answer.frequency_mhz.size:
             answer = dataclasses.replace(answer, values={**answer.values, **values}, status=status)
@@ -137,6 +142,12 @@ def rectangle_of_file(file: FrameFile, sweep: SweepStart, request: SpectrumReque
         counts[index] += frame[request.y0 : request.y1, request.x0 : request.x1].sum(dtype=counts.dtype)
         exposures[index] += pixels
     return RegionSums(counts, exposures)
+
+
+def camera_rectangle(request: SpectrumRequest, bin_px: int) -> SpectrumRequest:
+    """Return a request in camera pixels of one in pixels of the map."""
+    edges = {name: getattr(request, name) * bin_px for name in ("y0", "y1", "x0", "x1")}
+    return dataclasses.replace(request, **edges)
 
 
 def map_values(maps: SweepMaps | None, request: SpectrumRequest) -> Json:
@@ -161,9 +172,10 @@ def map_values(maps: SweepMaps | None, request: SpectrumRequest) -> Json:
 
 def _problem(request: SpectrumRequest, run: RunWork) -> str:
     """Return why a request cannot be answered; empty where it can."""
-    inside = 0 <= request.y0 < request.y1 <= run.start.height and 0 <= request.x0 < request.x1 <= run.start.width
+    view = run.maps.start
+    inside = 0 <= request.y0 < request.y1 <= view.height and 0 <= request.x0 < request.x1 <= view.width
     if not inside:
-        return f"the rectangle is not within {run.start.width} x {run.start.height} pixels"
+        return f"the rectangle is not within {view.width} x {view.height} pixels"
     if run.opening_of(request.sweep) is None:
         return "no such sweep"
     return ""

@@ -89,7 +89,7 @@ class RunWork:
         if sweep.sweep in self.maps.finals or sweep.sweep in self.assemblies:
             return
         self.maps.expect(sweep)
-        assembly = SweepAssembly(sweep, self.start.height, self.start.width)
+        assembly = SweepAssembly(sweep, self.start.height, self.start.width, self.maps.settings.bin_px)
         self.assemblies[sweep.sweep] = assembly
         if self.newest is None or sweep.sweep > self.newest.start.sweep:
             self.newest = assembly

@@ -50,6 +50,8 @@ class AnalysisSettings:
     """The same for provisional fits."""
     saturation_counts: float = 0.0
     """Mean counts at or above which a pixel counts as saturated; 0: not tested."""
+    bin_px: int = 1
+    """Edge of the square of camera pixels whose counts are summed to one before they are fitted, 1 to 16."""
     find_bad_pixels: bool = True
     """Look for hot and dead pixels among their neighbours; saturated ones and NaN are always left out."""
     mask_pixels: tuple[tuple[int, int], ...] = ()
@@ -80,6 +82,7 @@ class AnalysisSettings:
         _check(0.0 <= self.mixing <= 1.0, f"mixing = {self.mixing}: allowed is 0 to 1")
         bounds = self.fwhm_min_mhz, self.fwhm_start_mhz, self.fwhm_max_mhz
         _check(0 < bounds[0] < bounds[1] < bounds[2], f"fwhm_min/start/max_mhz = {bounds}: must be positive and rising")
+        _check(1 <= self.bin_px <= 16, f"bin_px = {self.bin_px}: allowed are 1 to 16")
         _check(self.significance > 0, f"significance = {self.significance}: must be positive")
         _check(0 < self.tolerance <= 1 and 0 < self.live_tolerance <= 1, "tolerance: allowed is 0 to 1")
         _check(len(self.start_mhz) in (0, self.lines), f"start_mhz: give {self.lines} values or none")

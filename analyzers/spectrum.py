@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from analyzers.assembly import RegionSums
 from analyzers.fitmap import FitMap
 from analyzers.fitting import fit_spectrum
+from analyzers.prepare import drift
 from analyzers.settings import AnalysisSettings
 from analyzers.status import StatusCode
 from stream.messages import Json, NoiseModel, SpectrumReply, SpectrumRequest
@@ -51,14 +52,19 @@ def normalise(sums: RegionSums, frequency_mhz: NDArray[np.float64], noise: Noise
     sums
         (f,) counts and exposures, in the order of the list.
     frequency_mhz
-        (f,) frequencies in any order, MHz; a frequency that occurs twice is kept twice.
+        (f,) frequencies in any order, MHz; one that occurs twice is kept twice, 0 (no microwaves) divides out drift.
     noise
         The camera's noise.
     """
-    measured = np.flatnonzero(sums.exposures)
+    taken = sums.exposures > 0
+    measured = np.flatnonzero(taken & (frequency_mhz != 0.0))
     order = measured[np.argsort(frequency_mhz[measured], kind="stable")]
     exposures = sums.exposures[order].astype(np.float64)
     light = sums.counts[order].astype(np.float64) / exposures - noise.offset_counts
+    off = np.flatnonzero(taken & (frequency_mhz == 0.0))
+    if off.size:
+        reference = sums.counts[off].astype(np.float64) / sums.exposures[off] - noise.offset_counts
+        light = light / drift(reference, off, frequency_mhz.size)[order]
     baseline = float(np.percentile(light, BASELINE_PERCENTILE)) if light.size else 0.0
     if not math.isfinite(baseline) or baseline <= 0:
         empty = np.zeros(0, dtype=np.float64)

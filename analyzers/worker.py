@@ -120,11 +120,11 @@ class Worker:
     def _grant(self, grant: BandGranted) -> None:
         try:
             settings = AnalysisSettings.from_json(grant.run.analysis)
-            regions = regions_of(grant.run)
+            band = Band(grant, settings, regions_of(grant.run), self._name)
         except ValueError as error:
             _LOG.error("run %s cannot be analysed: %s", grant.run.run_uid, error)
             return
-        self._bands[key_of(grant)] = Band(grant, settings, regions, self._name)
+        self._bands[key_of(grant)] = band
 
     def _frame(self, frame: BandFrame) -> None:
         """Add a frame and say so; the last one puts the band in line for its final fit."""

@@ -217,6 +217,10 @@ def fit(
     joint: Annotated[
         bool, typer.Option("--joint", help="Add the stress from the spectra of all fields at once.")
     ] = False,
+    bin_px: Annotated[
+        int | None,
+        typer.Option("--bin", help="Sum N x N pixels; the run's own if not given.", min=1, max=16),
+    ] = None,
     data: DataOption = None,
     site: SiteOption = None,
     json_file: JsonOption = None,
@@ -237,7 +241,7 @@ def fit(
         read_noise_electrons,
         accumulations,
     )
-    result = fit_to_file(file_or_uid, options, lines, out, data, site, joint)
+    result = fit_to_file(file_or_uid, options, lines, out, data, site, joint, bin_px)
     for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
     emit_json(result, json_file)

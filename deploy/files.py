@@ -90,6 +90,7 @@ def fit_to_file(
     data: Path | None,
     site_name: str | None,
     joint: bool = False,
+    bin_px: int | None = None,
 ) -> dict[str, Any]:
     """Fit a measured file, a frames file or a stored run, and write the maps.
 
@@ -105,12 +106,14 @@ def fit_to_file(
 
     _require_out(out)
     begin = time.perf_counter()
-    run, notes = _fit(file_or_uid, options, lines, data, site_name)
+    run, notes = _fit(file_or_uid, options, lines, data, site_name, bin_px)
     parts = _parts(run)
     if not parts:
         raise DeployError(f"{file_or_uid}: no sweep is complete ({sum(run.incomplete.values())} frames are missing)")
     notes += [f"sweep {sweep} lacks {missing} frames: no maps" for sweep, missing in run.incomplete.items()]
     if joint:
+        if run.maps.settings.bin_px != 1:
+            raise DeployError("--joint fits camera pixels: leave --bin out, or give --bin 1")
         parts["joint"] = _joint_part(file_or_uid, run, data, site_name)
     try:
         write_parts(out, parts)
@@ -161,7 +164,12 @@ def stored_settings(start: RunStart, lines: int | None) -> AnalysisSettings:
 
 
 def _fit(
-    file_or_uid: str, options: IngestOptions, lines: int | None, data: Path | None, site_name: str | None
+    file_or_uid: str,
+    options: IngestOptions,
+    lines: int | None,
+    data: Path | None,
+    site_name: str | None,
+    bin_px: int | None,
 ) -> tuple[OfflineRun, list[str]]:
     """Return the maps, and notes on what was guessed."""
     path = Path(file_or_uid)
@@ -170,8 +178,14 @@ def _fit(
             raise DeployError(f"no file {file_or_uid}; check the path, or give a run uid")
         path = find_frames(file_or_uid, data, site_name)
     elif not _is_frames_file(path):
-        return _fit_measurement(path, options, line_settings(DEFAULT_LINES if lines is None else lines))
-    return _fit_frames(path, lines), []
+        settings = line_settings(DEFAULT_LINES if lines is None else lines)
+        return _fit_measurement(path, options, _binned(settings, bin_px))
+    return _fit_frames(path, lines, bin_px), []
+
+
+def _binned(settings: AnalysisSettings, bin_px: int | None) -> AnalysisSettings:
+    """Return settings with another binning, where one is given."""
+    return settings if bin_px is None else dataclasses.replace(settings, bin_px=bin_px)
 
 
 def _fit_measurement(path: Path, options: IngestOptions, settings: AnalysisSettings) -> tuple[OfflineRun, list[str]]:
@@ -183,7 +197,7 @@ def _fit_measurement(path: Path, options: IngestOptions, settings: AnalysisSetti
     return run, list(measurement.notes)
 
 
-def _fit_frames(path: Path, lines: int | None) -> OfflineRun:
+def _fit_frames(path: Path, lines: int | None, bin_px: int | None) -> OfflineRun:
     """Fit every sweep of a frames file, with a progress bar."""
     from stream.archive_hdf5 import FrameFile, FramesError
 
@@ -194,7 +208,7 @@ def _fit_frames(path: Path, lines: int | None) -> OfflineRun:
         with FrameFile(path) as file, tqdm(total=len(file.sweeps), unit="sweep", desc="fit", disable=None) as bar:
             from analyzers.offline import fit_run
 
-            return fit_run(file, stored_settings(file.start, lines), progress=step)
+            return fit_run(file, _binned(stored_settings(file.start, lines), bin_px), progress=step)
     except FramesError as error:
         raise DeployError(str(error)) from error
     except ValueError as error:

@@ -12,7 +12,7 @@ import zmq
 
 from stream.codec import SCHEMA_HASH, CodecError, decode, encode
 from stream.doors import Door, open_doors
-from stream.leases import split_rows
+from stream.leases import band_step, split_rows
 from stream.link_messages import (
     FinalAccepted,
     Goodbye,
@@ -207,7 +207,7 @@ class BuilderInbox:
         key, run = (start.run_uid, start.sweep), self._runs.get(start.run_uid)
         if run is None or self.tiles.known(key):
             return
-        rows = split_rows(run.height, self._settings.bands)
+        rows = split_rows(run.height, self._settings.bands, band_step(run))
         self.tiles.open_sweep(key, start.passes * len(start.frequency_mhz), rows)
         self._events.append(start)
         parked, self._parked = self._parked, deque(maxlen=MAX_PARKED)

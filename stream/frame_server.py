@@ -26,7 +26,7 @@ from stream.frame_fetcher import FrameFetcher
 from stream.frame_pump import Armed, FramePump, Made
 from stream.frame_recorder import FrameRecorder
 from stream.frames import FrameMaker
-from stream.leases import LeaseBook
+from stream.leases import LeaseBook, band_step
 from stream.link_messages import Heartbeat
 from stream.messages import Json, RunStart, RunStop, Severity, SweepStart
 from stream.metrics import ProcessMetrics
@@ -197,7 +197,8 @@ class FrameServer:
                 sweep = self._book.runs[message.run_uid].sweeps[message.sweep]
                 for peer in self._roster.everyone():
                     self._dispatch.introduce(peer, sweep)
-                self._dispatch.apply(self._leases.open_sweep(sweep.key))
+                step = band_step(self._book.runs[message.run_uid].start)
+                self._dispatch.apply(self._leases.open_sweep(sweep.key, step))
             case SweepRecord():
                 self._reception.abort(message)
 

@@ -6,17 +6,28 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from stream.messages import RunStart
 from stream.slots import SweepKey
 
 PROBATION_SWEEPS = 8
 """Sweeps after which a worker that was too slow gets one band more again."""
 
 
-def split_rows(height: int, bands: int) -> list[tuple[int, int]]:
-    """Return (y0, y1) of `bands` equal blocks of camera rows; they differ by one row where it does not divide."""
-    count = max(1, min(bands, height))
-    edges = [height * i // count for i in range(count + 1)]
+def split_rows(height: int, bands: int, step: int = 1) -> list[tuple[int, int]]:
+    """Return (y0, y1) of `bands` equal blocks of camera rows; they differ by one step where it does not divide.
+
+    Every block begins at a multiple of `step` rows; the last one ends with the camera.
+    """
+    blocks = max(1, height // step)
+    count = max(1, min(bands, blocks))
+    edges = [blocks * i // count * step for i in range(count)] + [height]
     return list(itertools.pairwise(edges))
+
+
+def band_step(run: RunStart) -> int:
+    """Return the rows that a run's analysis sums to one (`bin_px`): no band may cut such a block."""
+    asked = run.analysis.get("bin_px", 1)
+    return asked if isinstance(asked, int) and asked > 0 else 1
 
 
 @dataclass
@@ -67,12 +78,12 @@ class LeaseBook:
     _next: int = 1
     _handicaps: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
-    def open_sweep(self, key: SweepKey) -> list[Grant]:
+    def open_sweep(self, key: SweepKey, step: int = 1) -> list[Grant]:
         """Deal the bands of a new sweep: as even as possible, to the owner of the sweep before where that is even."""
         before = next(reversed(self._sweeps.values()), [])
         self._relent()
         habits = {band.y0: band.owner for band in before}
-        self._sweeps[key] = [Holding(y0, y1) for y0, y1 in split_rows(self.height, self.bands)]
+        self._sweeps[key] = [Holding(y0, y1) for y0, y1 in split_rows(self.height, self.bands, step)]
         return self._deal(key, habits)
 
     def join(self, worker: str) -> list[Grant]:

@@ -151,7 +151,7 @@ class SweepStart:
     state: StatePoint
     """Where the sample is."""
     frequency_mhz: NDArray[np.float64]
-    """(f,) microwave frequencies of one pass, MHz, in the order of the frame index."""
+    """(f,) microwave frequencies of one pass, MHz, in the order of the frame index; 0: microwaves off."""
     passes: int
     """Traversals of the frequency list."""
     source_state: Json = field(default_factory=dict[str, object])
@@ -316,7 +316,7 @@ class SweepRequest:
     role: SweepRole
     """What the sweep is for."""
     frequency_mhz: NDArray[np.float64]
-    """(f,) microwave frequencies of one pass, MHz, in the order of the frame index."""
+    """(f,) microwave frequencies of one pass, MHz, in the order of the frame index; 0: microwaves off."""
     passes: int
     """Traversals of the frequency list."""
     load_index: int = 0

@@ -101,10 +101,11 @@ def _full_contrast(truth: Truth, stress: Array, temperature_k: float) -> Array:
 
 
 def baseline(truth: Truth, frequency_mhz: Array) -> Array:
-    """(f,) transfer of the microwave line seen as a slope and a ripple of the brightness."""
+    """(f,) transfer of the microwave line seen as a slope and a ripple of the brightness; none at 0 MHz: off."""
     phase = float(np.random.default_rng([truth.settings.seed, 9]).uniform(0.0, 2.0 * math.pi))
     offset = frequency_mhz - CENTRE_MHZ
-    return 1.0 + truth.settings.ripple * (0.004 * offset + np.sin(2.0 * math.pi * offset / 230.0 + phase))
+    transfer = 1.0 + truth.settings.ripple * (0.004 * offset + np.sin(2.0 * math.pi * offset / 230.0 + phase))
+    return np.where(frequency_mhz == 0.0, 1.0, transfer)
 
 
 @njit(cache=True, nogil=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -85,6 +87,18 @@ class Leases(RuleBasedStateMachine):
 
 TestLeases = Leases.TestCase
 TestLeases.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@given(height=st.integers(1, 700), bands=st.integers(1, 40), step=st.integers(1, 16))
+def test_no_band_cuts_a_block_of_summed_rows(height, bands, step):
+    rows = split_rows(height, bands, step)
+    assert rows[0][0] == 0
+    assert rows[-1][1] == height
+    assert all(y0 % step == 0 and y0 < y1 for y0, y1 in rows)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(rows))
+    assert len(rows) == max(1, min(bands, height // step))
+    sizes = [(y1 - y0) // step for y0, y1 in rows]
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_an_owner_keeps_its_bands_from_sweep_to_sweep():
