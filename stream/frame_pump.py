@@ -86,6 +86,11 @@ class FramePump(threading.Thread):
         """End a sweep after the present frame."""
         self._aborted.add(key)
 
+    def urgent(self) -> bool:
+        """Tell whether the news should be taken at once: a sweep was armed or has ended, or the ring is full."""
+        newest = self.news[-1] if self.news else None
+        return self.waiting or isinstance(newest, Armed) or (newest is not None and newest.ended)
+
     def finish(self, timeout_s: float) -> None:
         """End the thread after the present frame."""
         with self._ready:

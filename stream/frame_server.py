@@ -23,7 +23,7 @@ from stream.camera_view import CameraView
 from stream.dispatch import Dispatcher
 from stream.doors import check_tcp, open_doors
 from stream.frame_fetcher import FrameFetcher
-from stream.frame_pump import Armed, FramePump, Made
+from stream.frame_pump import GATHER_S, Armed, FramePump, Made
 from stream.frame_recorder import FrameRecorder
 from stream.frames import FrameMaker
 from stream.leases import LeaseBook, band_step
@@ -203,7 +203,9 @@ class FrameServer:
                 self._reception.abort(message)
 
     def _take_news(self) -> None:
-        """Take what the pump did."""
+        """Take what the pump did; frames that come fast are taken together, so that few messages announce many."""
+        if not self._pump.urgent() and not self._is_due("news", GATHER_S):
+            return
         latest: dict[SweepKey, Made] = {}
         while self._pump.news:
             news = self._pump.news.popleft()
