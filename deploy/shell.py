@@ -20,6 +20,7 @@ from deploy.site import Site, find_site
 BANNER = """nvdac session on {name}: live page {url}
   RE(history())      zero-field cool and field warming of the rig file, with its adaptive ladder
   RE(sweep())        one ODMR sweep here and now
+  suspend()          hold plans while laser, cryostat, analysis or ring are not well
   where()            every position; rig, plans, catalog are there too
   Ctrl-C             once: pause at the next checkpoint, twice: pause now; then RE.resume() or RE.abort()
 """
@@ -93,8 +94,15 @@ def shell_names(session: Any) -> dict[str, Any]:
     from bluesky import plan_stubs, plans
 
     from deploy.plan_arguments import history_settings, run_info, sweep_settings
+    from devices.stream_watch import StreamWatch
+    from plans.calibrations import calibrate_coil, power_series
     from plans.histories import zfc_field_warming
+    from plans.loading import pressure_ladder
+    from plans.mapping import linecut, reference_map, stress_map
+    from plans.remnant import field_cool_remnant
+    from plans.suspenders import rig_suspenders
     from plans.sweep import odmr
+    from plans.whole_load import whole_load
     from stream.catalog import open_catalog
 
     rig_file, rig = session.rig_file, session.rig
@@ -106,6 +114,12 @@ def shell_names(session: Any) -> dict[str, Any]:
     def sweep(**md: Any) -> Any:
         """One ODMR sweep at the present state point."""
         return odmr(rig, sweep_settings(rig_file), run_info(rig_file), md=md)
+
+    def suspend() -> None:
+        """Hold plans while the laser is off, the cryostat out of band, the analysis stale or the ring full."""
+        stream = rig_file.stream_settings(session.site.runtime_dir, session.site.data_dir)
+        for suspender in rig_suspenders(rig, StreamWatch(stream)):
+            session.engine.install_suspender(suspender)
 
     def where() -> None:
         """Print every position with its unit."""
@@ -124,7 +138,16 @@ def shell_names(session: Any) -> dict[str, Any]:
         "catalog": catalog,
         "bp": plans,
         "bps": plan_stubs,
+        "suspend": suspend,
         "zfc_field_warming": zfc_field_warming,
+        "field_cool_remnant": field_cool_remnant,
+        "stress_map": stress_map,
+        "reference_map": reference_map,
+        "linecut": linecut,
+        "calibrate_coil": calibrate_coil,
+        "power_series": power_series,
+        "whole_load": whole_load,
+        "pressure_ladder": pressure_ladder,
         "odmr": odmr,
     }
 
