@@ -35,6 +35,8 @@ export class GalleryPanel extends Panel {
     if (key === this.key) return;
     this.key = key;
     this.grid.style.gridTemplateColumns = `84px minmax(44px, 150px) repeat(${columns.length}, minmax(44px, 150px))`;
+    const stress = ordered.flatMap((row) => (row.stress ? [percentiles(row.stress.arrays.value)] : [])).filter(Boolean);
+    this.stress = stress.length ? [Math.min(...stress.map((pair) => pair[0])), Math.max(...stress.map((pair) => pair[1]))] : null;
     const items = [make("span"), make("span", "t", "σ", make("sub", "", "ZZ"), " map"), ...columns.map((t) => make("span", "t", kelvin(Math.round(t))))];
     for (const row of ordered) {
       const known = Number.isFinite(row.pressure);
@@ -42,14 +44,14 @@ export class GalleryPanel extends Panel {
       label.type = "button";
       label.title = `run ${row.run}: play it`;
       label.addEventListener("click", () => this.page.play(row.run));
-      items.push(label, row.stress ? this.cell(row.stress, "acton", null) : make("div", "cell none"));
+      items.push(label, row.stress ? this.cell(row.stress, "acton", this.stress) : make("div", "cell none"));
       for (const t of columns) {
         const map = row.maps.find((one) => Math.abs(one.header.temperature_k - t) <= COLUMN_K / 2 + 0.01);
         items.push(map ? this.cell(map, this.view.colours, this.view.limits) : make("div", "cell none"));
       }
     }
     this.grid.replaceChildren(...items);
-    write(this.sub, `${ordered.length} ${ordered.length === 1 ? "run" : "runs"} · ${maps.length} maps · one colour scale for all · zero-field cooled unless it says otherwise`);
+    write(this.sub, `${ordered.length} ${ordered.length === 1 ? "run" : "runs"} · ${maps.length} maps · one colour scale for all`);
     for (const cell of this.cells.values()) this.draw(cell);
     this.drawScale();
   }
@@ -61,9 +63,9 @@ export class GalleryPanel extends Panel {
       cell = { canvas, raster: new Raster(), root: make("div", "cell", canvas) };
       this.cells.set(value.channel, cell);
     }
-    if (cell.of !== value) {
-      cell.of = value;
-      cell.raster.update(value.arrays.value, colours, limits ?? percentiles(value.arrays.value) ?? [0, 1]);
+    if (cell.of !== value || cell.limits !== String(limits)) {
+      [cell.of, cell.limits] = [value, String(limits)];
+      cell.raster.update(value.arrays.value, colours, limits ?? [0, 1]);
     }
     const { header } = value;
     cell.root.title = `${kelvin(header.temperature_k)}, ${fixed(header.field_gauss, 0)} G, ${fixed(header.sigma_zz_gpa, 1)} GPa, run ${String(header.of_run).slice(0, 8)}`;
@@ -91,20 +93,23 @@ export class GalleryPanel extends Panel {
   drawScale() {
     const surface = fit(this.bar);
     if (!surface) return;
-    const { context, height } = surface;
-    const [top, tall] = [14, Math.min(height - 40, 420)];
+    const tall = Math.min(surface.height / 2 - 50, 360);
+    this.drawBar(surface.context, 14, tall, this.view.colours, this.view.limits, "s = B/H");
+    if (this.stress) this.drawBar(surface.context, tall + 70, tall, "acton", this.stress, "σzz (GPa)");
+  }
+
+  drawBar(context, top, tall, colours, limits, words) {
     for (let i = 0; i < 256; i++) {
-      context.fillStyle = entry(this.view.colours, 255 - i);
+      context.fillStyle = entry(colours, 255 - i);
       context.fillRect(2, top + (i * tall) / 256, 14, tall / 256 + 0.6);
     }
     context.fillStyle = this.page.theme.soft;
     context.font = "11.5px system-ui, 'DejaVu Sans', sans-serif";
     context.textBaseline = "middle";
-    const { limits } = this.view;
     const marks = ticks(...limits, tall / 60);
     for (const value of marks.at) context.fillText(value.toFixed(marks.digits), 22, top + ((limits[1] - value) / (limits[1] - limits[0])) * tall);
     context.fillStyle = this.page.theme.text;
-    context.fillText("s = B/H", 2, top + tall + 16);
+    context.fillText(words, 2, top + tall + 16);
   }
 }
 

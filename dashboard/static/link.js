@@ -28,6 +28,8 @@ export class Link {
     this.retry = 300;
     this.heard = performance.now();
     setInterval(() => this.watch(), 500);
+    // A page that the browser keeps for going back must not keep a viewer's place.
+    addEventListener("pagehide", () => this.socket.close());
     this.open();
   }
 

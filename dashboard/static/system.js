@@ -70,7 +70,7 @@ export class ProcessesPanel extends Panel {
         lag: `busy ${fixed(100 * (worker.busy_fraction ?? 0), 0)} %${worker.leases_lost ? `, ${worker.leases_lost} leases moved` : ""}`,
       });
     }
-    if (web) rows.push({ name: "web", state: this.page.isOnline ? "heard" : "lost", age: this.ageNow(), queue: `${web.viewers} viewers`, rate: `${fixed(web.memory_mb, 0)} MB`, lag: `up ${duration(web.uptime_s)}` });
+    if (web) rows.push({ name: "web", state: this.page.isOnline ? "heard" : "lost", age: this.ageNow(), queue: `${web.viewers} ${web.viewers === 1 ? "viewer" : "viewers"}`, rate: `${fixed(web.memory_mb, 0)} MB`, lag: `up ${duration(web.uptime_s)}` });
     const shelf = store.header("runs");
     if (shelf.tiled) rows.push({ name: "tiled", state: shelf.tiled_answers ? "heard" : "lost", age: store.now() - store.get("runs").time_s, queue: `${(shelf.runs ?? []).filter((run) => run.in_tiled).length} runs`, error: shelf.tiled_said });
     return rows;

@@ -147,6 +147,15 @@ def test_numbers_of_a_process_are_linked_and_its_alarms_latched(driver, experime
             wait_for(driver, f"document.querySelector('[data-key=alarms]').textContent.includes('{words}')")
 
 
+def test_a_page_that_was_left_keeps_no_place(driver, served):
+    for _ in range(3):
+        open_at(driver, served, "live")
+        wait_for(driver, FRESH)
+    open_at(driver, served, "system")
+    row = "document.querySelector('[data-process=web]')?.textContent"
+    wait_for(driver, f"/\\b1 viewer\\b(?!s)/.test({row} ?? '')")
+
+
 def test_the_tabs_go_by_keyboard_and_send_only_what_is_shown(driver, shelved):
     open_at(driver, shelved, "live")
     wait_for(driver, FRESH)
