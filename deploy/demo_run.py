@@ -11,7 +11,7 @@ from typing import Any, cast
 from bluesky.callbacks.core import LiveTable
 from bluesky.utils import RunEngineInterrupted
 
-from deploy.engine import FOR_PEOPLE
+from deploy.engine import FOR_PEOPLE, for_people
 from deploy.errors import DeployError
 from deploy.plan_arguments import history_settings, run_info
 from deploy.results import maps_folder, wait_finished
@@ -86,7 +86,7 @@ def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None])
     except RunEngineInterrupted:
         uids = _paused(session, say)
     except FOR_PEOPLE as error:
-        raise DeployError(str(error)) from error
+        raise DeployError(for_people(error)) from error
     if not uids:
         raise DeployError("the plan opened no run")
     return str(uids[0])

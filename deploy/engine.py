@@ -20,8 +20,8 @@ from devices.epics import DeviceError
 from devices.limits import LimitError
 from plans.settings import PreconditionError
 
-FOR_PEOPLE = (DeviceError, LimitError, PreconditionError)
-"""What plans and devices refuse with; each message is one line that says what is wrong and what to do."""
+FOR_PEOPLE = (DeviceError, LimitError, PreconditionError, TimeoutError)
+"""What plans and devices fail with where a person has to do something; `for_people` says it in one line."""
 
 
 class Terminated(BaseException):
@@ -97,6 +97,17 @@ class _Termination:
     def _request(self) -> None:
         with contextlib.suppress(TransitionError):  # it paused or ended meanwhile
             self._engine.request_pause(defer=False)
+
+
+def for_people(error: BaseException) -> str:
+    """Return one line that says what is wrong and what to do."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, TimeoutError):
+        return (
+            f"an instrument does not answer: {text.rstrip('.')}; microwave and laser may still be on. "
+            "See with `nvdac status` and `nvdac doctor` whether its IOC runs"
+        )
+    return text
 
 
 def one_line(record: logging.LogRecord) -> bool:

@@ -85,8 +85,10 @@ def _leave_when_terminated(engine: Any, shell: Any) -> None:
 
 def _say_error(_shell: Any, _kind: Any, error: BaseException, _trace: Any, **_options: Any) -> None:
     """Show what an instrument or a plan refuses as the one line that it is; `%tb` has the rest."""
-    if str(error):
-        sys.stderr.write(f"{error}\n")
+    from deploy.engine import Terminated, for_people
+
+    if not isinstance(error, Terminated):
+        sys.stderr.write(f"{for_people(error)}\n")
 
 
 def shell_names(session: Any) -> dict[str, Any]:

@@ -214,7 +214,11 @@ class _TiledSink:
         if archived:
             self._buffer.shutdown(wait=True)
         else:
-            _LOG.warning("Tiled has not taken everything in %.0f s; the rest is on disk", timeout_s)
+            _LOG.warning(
+                "Tiled has not taken everything in %.0f s; the rest is on disk, `nvdac recover --data %s` sends it",
+                timeout_s,
+                self._data_dir,
+            )
             self._buffer.shutdown(wait=False)
         self._retry.join(timeout_s)
         if archived and self._client is not None:
