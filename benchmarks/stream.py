@@ -108,10 +108,12 @@ class Ring:
 
 
 @contextlib.contextmanager
-def ring(rate_hz: float, **changes: Any) -> Generator[tuple[Ring, CameraControl, BuilderInbox]]:
+def ring(
+    rate_hz: float, kind: type[Ring] | None = None, **changes: Any
+) -> Generator[tuple[Ring, CameraControl, BuilderInbox]]:
     """Give a ring that is ready: both workers known, a run open."""
     with tempfile.TemporaryDirectory() as folder, processes() as start:
-        ours = Ring(start, Path(folder), rate_hz, **changes)
+        ours = (kind or Ring)(start, Path(folder), rate_hz, **changes)
         with BuilderInbox(ours.settings) as inbox, CameraControl(ours.settings) as control:
             alive: set[str] = set()
             while len(alive) < 2:
