@@ -158,6 +158,7 @@ def runs_in_tiled(uri: str, api_key: str | None = None) -> list[Json]:
             rows = json.load(answer)["data"]
         return [dict(row["attributes"]["metadata"]) for row in rows]
     except urllib.error.HTTPError as problem:
+        problem.close()
         raise OSError(f"Tiled refuses the list of runs: {problem.code} {problem.reason}") from None
     except (urllib.error.URLError, ValueError, KeyError, TypeError, TimeoutError) as problem:
         raise OSError(f"Tiled does not list its runs: {getattr(problem, 'reason', problem)}") from None
