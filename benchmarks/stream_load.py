@@ -30,7 +30,10 @@ from stream.messages import FieldHistory, Json, NoiseModel, RunMode, RunStart, S
 from stream.settings import StreamSettings, dump_settings
 from stream.state import StateSubscriber
 
-FREQUENCY_MHZ = np.linspace(2780.0, 3080.0, 60)
+FREQUENCY_MHZ = np.concatenate(
+    [np.linspace(2825.0, 2889.0, 17), np.linspace(3050.0, 3310.0, 53), np.linspace(3369.0, 3433.0, 17)]
+)
+CENTRES_MHZ, DIPS, FWHM_MHZ = (2857.0, 3130.0, 3230.0, 3401.0), (0.02, 0.012, 0.012, 0.02), 16.0
 NOISE = NoiseModel("gain", 8.0)
 START_S, END_S = 600.0, 300.0
 """Patience with the processes' start (a first one compiles) and with the last maps, s."""
@@ -46,7 +49,7 @@ class Load:
     size: int = 512
     rate_hz: float = 200.0
     archive: bool = True
-    passes: int = 7
+    passes: int = 4
     workers: int = 2
 
 
@@ -73,9 +76,10 @@ class SpectrumMaker:
         generator = np.random.default_rng(round(frequency_mhz * 10))
         shift = np.linspace(-3.0, 3.0, size)[:, None] * np.ones(size)
         signal = np.ones((size, size))
-        for centre in (2830.0, 2885.0, 2965.0, 3025.0):
-            signal -= 0.02 / (1 + ((frequency_mhz - centre - shift) / 5.0) ** 2)
-        return generator.poisson(signal * 3000.0 * 8.0).astype("<u2") // 8
+        for centre, dip in zip(CENTRES_MHZ, DIPS, strict=True):
+            signal -= dip / (1 + ((frequency_mhz - centre - shift) / (FWHM_MHZ / 2)) ** 2)
+        electrons = generator.poisson(signal * 30_000.0 * NOISE.electrons_per_count)
+        return (electrons / NOISE.electrons_per_count).astype("<u2")
 
 
 class Site:

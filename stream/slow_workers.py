@@ -2,8 +2,9 @@
 
 A worker is slow when frames have waited for its credits, without a break, for `after_s`. One of its bands moves where
 another worker would be done in half the time, judged by what both acknowledged per second of owing; one that
-acknowledged nothing at all loses every band. Nobody faster: nothing moves, and the ring's policy decides. A move that
-was not needed costs time and no bit.
+acknowledged nothing at all loses every band. Only who works is given more, and a band that moved before moves again
+twice as late. Nobody faster: nothing moves, and the ring's policy decides. A move that was not needed costs time and no
+bit.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class _Pace:
     moved_at: float = -math.inf
 
     @property
+    def stuck(self) -> bool:
+        """Tell whether it owes something and acknowledges nothing."""
+        return self.starved_at is not None and self.frames_rows < 1.0
+
+    @property
     def rate(self) -> float:
         """Rows per second of owing; infinite where it never owed anything."""
         return self.frames_rows / self.owing_s if self.owing_s > 0 else math.inf
@@ -65,6 +71,7 @@ class SlowWatch:
     moves: int = 0
     """Bands moved so far."""
     _paces: dict[str, _Pace] = field(default_factory=dict[str, _Pace])
+    _moved: dict[tuple[SweepKey, int], int] = field(default_factory=dict[tuple[SweepKey, int], int])
     _finals: dict[tuple[SweepKey, int], _Final] = field(default_factory=dict[tuple[SweepKey, int], _Final])
     _looked: float = field(init=False)
 
@@ -82,10 +89,10 @@ class SlowWatch:
         for name, pace in list(self._paces.items()):
             if pace.starved_at is None or now - pace.starved_at < self.after_s:
                 continue
-            stuck = pace.frames_rows < 1.0
-            if stuck or now - pace.moved_at >= self.after_s:
+            if pace.stuck or now - pace.moved_at >= self.after_s:
                 pace.moved_at = now
-                yield from self._relieve(name, everything=stuck)
+                yield from self._relieve(name, now - pace.starved_at, everything=pace.stuck)
+        self._moved = {mark: times for mark, times in self._moved.items() if self._open(mark)}
         if self.roster.builder is None:
             self._finals.clear()
         else:
@@ -124,12 +131,25 @@ class SlowWatch:
             return 0
         return (sweep.made - sweep.cursors[band.y0].acked) * (band.y1 - band.y0)
 
-    def _relieve(self, worker: str, everything: bool) -> Iterator[tuple[list[Grant], str]]:
-        """Move the band that is furthest behind, or all of them, to whoever would be done soonest."""
-        bands = sorted(self.leases.owned(worker), key=lambda item: self._to_do(*item), reverse=True)
+    def _open(self, mark: tuple[SweepKey, int]) -> bool:
+        """Tell whether a band is still to be finished."""
+        holding = self.leases.find(*mark)
+        return holding is not None and not holding.done
+
+    def _relieve(self, worker: str, starved_s: float, everything: bool) -> Iterator[tuple[list[Grant], str]]:
+        """Move the band that is furthest behind, or all of them, to whoever keeps up and would be done soonest.
+
+        A band that has moved before moves again twice as late: where fits take long, bands must not go to and fro.
+        """
+        bands = [
+            (key, band)
+            for key, band in self.leases.owned(worker)
+            if starved_s >= self.after_s * 2 ** self._moved.get((key, band.y0), 0)
+        ]
+        bands.sort(key=lambda item: self._to_do(*item), reverse=True)
+        others = [name for name, pace in self._paces.items() if name != worker and not pace.stuck]
         for key, band in bands if everything else bands[:1]:
             sweep = self.book.sweep(key)
-            others = [name for name in self.roster.workers if name != worker]
             if sweep is None or not others:
                 return
             extra = sweep.made * (band.y1 - band.y0)
@@ -139,6 +159,7 @@ class SlowWatch:
             if rate > 0 and times[best] >= GAIN * self.backlog(worker) / rate:
                 return
             self.moves += 1
+            self._moved[key, band.y0] = self._moved.get((key, band.y0), 0) + 1
             yield self.leases.move(key, band.y0, best), f"{worker} does not keep up"
 
     def _rate(self, worker: str) -> float:

@@ -80,6 +80,22 @@ def test_a_worker_that_adds_nothing_loses_every_band_at_once():
     assert site.run({"a": 0.0, "b": 4.0}, 1.5) == [("a", "b")] * 2
 
 
+def test_where_everyone_is_busy_nothing_moves():
+    site = Site()
+    site.sweep.made = 100
+    assert site.run({"a": 0.0, "b": 0.0}, 60.0) == []
+
+
+def test_bands_do_not_go_to_and_fro_where_fits_take_long():
+    site = Site()
+    site.sweep.made = 100
+    site.step({"a": 0.0, "b": 1e6})
+    times = [site.now for _ in range(6000) for _ in site.step({"a": 0.0, "b": 0.0})]
+    assert len(times) <= 6 * 4
+    assert times == sorted(times)
+    assert site.step({"a": 1e6, "b": 1e6}) == []
+
+
 def test_alone_it_keeps_them():
     site = Site(workers=("a",))
     site.sweep.made = 100
