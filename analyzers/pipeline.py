@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.fitmap import DESCRIPTIONS, UNITS, FitMap
+from analyzers.fitmap import Doublet, FitMap
 from analyzers.maps import FieldRatioMap, field_ratio
 from analyzers.masks import Flags, PixelFlag, apply_flags, find_flags, flag_counts
 from analyzers.prepare import fit_terms, view_of
 from analyzers.regions import Regions, regions_of
+from analyzers.registration import Drift, at_reference, find_drift
 from analyzers.rescue import Unresolved, rescue
 from analyzers.settings import AnalysisSettings
 from analyzers.significance import FALSE_DISCOVERY_RATE, Change, changed_elements, probability_below
@@ -30,45 +31,6 @@ FIELD_TOLERANCE = 0.02
 
 RESOLUTION_UM = 0.7
 """Edge of a resolution element: the optics' spot at the diamond, um."""
-
-MAP_UNITS: dict[str, str] = {
-    **UNITS,
-    "pixel_flags": "bits",
-    "s": "1",
-    "sigma_s": "1",
-    "sigma_s_reference": "1",
-    "s_status": "code",
-    "s_changed": "1",
-    "s_below_0_97_probability": "1",
-    "sigma_zz_gpa": "GPa",
-    "sigma_zz_sigma_gpa": "GPa",
-    "in_plane_gpa": "GPa",
-    "half_tilt_residual_mhz": "MHz",
-    "sigma_zz_status": "code",
-    "sigma_zz_carried_gpa": "GPa",
-}
-"""Unit of each plane of a sweep's maps."""
-
-MAP_DESCRIPTIONS: dict[str, str] = {
-    **DESCRIPTIONS,
-    "pixel_flags": "what is known of a pixel: 1 hot, 2 dead, 4 saturated, 8 unusable, 16 masked by the settings, "
-    "32 rescued with its neighbours' solution (y, x)",
-    "s": "field ratio B/H: half splitting over the reference's, over its median far off the sample (y, x)",
-    "sigma_s": "standard deviation of s from both fits, without what is common to all pixels (y, x)",
-    "sigma_s_reference": "the part of sigma_s that comes from the reference: the same error in every sweep (y, x)",
-    "s_status": "why a pixel has no s (y, x)",
-    "s_changed": "-1 where s < 1, 1 where s > 1, at a false-discovery rate of 1 % over the sample's elements, "
-    "clusters of three and more; 0 elsewhere (y, x)",
-    "s_below_0_97_probability": "probability that s < 0.97, for comparison with the seed paper's figure (y, x)",
-    "sigma_zz_gpa": "normal stress along [111], compression positive; two doublets, field corrected (y, x)",
-    "sigma_zz_sigma_gpa": "standard deviation of sigma_zz_gpa, without the common systematics (y, x)",
-    "in_plane_gpa": "mean in-plane stress (y, x)",
-    "half_tilt_residual_mhz": "measured minus modelled half splitting of the tilted groups (y, x)",
-    "sigma_zz_status": "why a pixel has no sigma_zz_gpa (y, x)",
-    "sigma_zz_carried_gpa": "the reference's sigma_zz_gpa moved by the [111] centre since, "
-    "assuming that each pixel keeps its ratio of in-plane to normal stress (y, x)",
-}
-"""One sentence on each plane of a sweep's maps."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +65,16 @@ class SweepMaps:
     """(y, x) `analyzers.masks.PixelFlag` bits."""
     change: Change | None = None
     """Where s differs from 1; None without s."""
+    drift: Drift | None = None
+    """How far the view has moved since the reference; None where that was not looked for."""
     carried_gpa: NDArray[np.float32] | None = None
     """(y, x) the reference's sigma_ZZ moved by the [111] centre since; None without a reference that has one."""
+
+    @property
+    def compared(self) -> Doublet:
+        """The [111] doublet on the pixels of the reference: what s and all that is compared with it are made of."""
+        doublet = self.fit.doublet(0)
+        return doublet if self.drift is None else at_reference(doublet, self.drift)
 
     def planes(self) -> dict[str, NDArray[np.generic]]:
         """Return every plane by name; units in `MAP_UNITS`, meanings in `MAP_DESCRIPTIONS`."""
@@ -236,14 +206,24 @@ class RunMaps:
         fit = whole.fit
         reference = self.reference(sweep)
         reason = self._no_ratio(sweep, reference)
-        ratio = None
-        if reference is not None and not reason:
-            ratio = field_ratio(fit.doublet(0), reference.fit.doublet(0), self.regions)
+        ratio, drift, now = None, None, fit.doublet(0) if fit.pairs else None
+        if reference is not None and not reason and now is not None:
+            drift = self._drift(reference, fit)
+            now = now if drift is None else at_reference(now, drift)
+            ratio = field_ratio(now, reference.fit.doublet(0), self.regions)
         stress, no_stress = self._stress(sweep, fit)
         number = reference.start.sweep if reference is not None and not reason else -1
-        carried = self._carried(sweep, fit, reference) if reference is not None and not reason else None
+        carried = self._carried(sweep, now, reference) if reference is not None and now and ratio else None
         change = self._change(ratio) if ratio is not None else None
-        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, whole.flags, change, carried)
+        return SweepMaps(sweep, fit, ratio, reason, number, stress, no_stress, whole.flags, change, drift, carried)
+
+    def _drift(self, reference: SweepMaps, fit: FitMap) -> Drift | None:
+        """Return how far the view has moved; None where the settings do not ask, or the light does not tell."""
+        if not self.settings.registration:
+            return None
+        moving = self.regions.sample if self.regions.has_outline else np.zeros(fit.shape, np.bool_)
+        drift = find_drift(reference.fit.baseline, fit.baseline, moving)
+        return drift if np.isfinite(drift.sigma_px).all() else None
 
     def _change(self, ratio: FieldRatioMap) -> Change:
         """Return where s differs from 1, judged over resolution elements of the sample."""
@@ -261,12 +241,12 @@ class RunMaps:
         except ValueError as error:  # a temperature outside the range of D(T)
             return None, str(error)
 
-    def _carried(self, sweep: SweepStart, fit: FitMap, reference: SweepMaps) -> NDArray[np.float32] | None:
+    def _carried(self, sweep: SweepStart, doublet: Doublet, reference: SweepMaps) -> NDArray[np.float32] | None:
         """Return the reference's sigma_ZZ moved by what the [111] centre has moved since, or None."""
         if reference.stress is None:
             return None
         chosen = StressSettings.of(self.settings)
-        now, then = fit.doublet(0).centre_mhz, reference.fit.doublet(0).centre_mhz
+        now, then = doublet.centre_mhz, reference.fit.doublet(0).centre_mhz
         temperatures = sweep.state.temperature_k, reference.start.state.temperature_k
         try:
             carried = sigma_zz_from_111_shift(now, temperatures[0], reference.stress, then, temperatures[1], chosen)
@@ -301,6 +281,7 @@ class RunMaps:
             "reference_sweep": maps.reference_sweep,
             "reference": "opening reference alone" if ratio else "none",
             "microwave_off_frames": int(np.count_nonzero(maps.start.frequency_mhz == 0.0)) * maps.start.passes,
+            "registration": _about_drift(maps.drift),
             "no_s_because": maps.ratio_reason,
             "off_sample_region": ratio.off_sample_name if ratio else "none",
             "off_sample_ratio": ratio.off_sample_ratio if ratio else 1.0,
@@ -327,6 +308,18 @@ class RunMaps:
             "constants": constant_set(self.settings),
             "status_codes": status_names(),
         }
+
+
+def _about_drift(drift: Drift | None) -> Json:
+    """Return the shift that was undone in s and all that is compared with the reference; empty where none was."""
+    if drift is None:
+        return {}
+    return {
+        "shift_px": list(drift.shift_px),
+        "shift_sigma_px": list(drift.sigma_px),
+        "residual": drift.residual,
+        "pixels": drift.pixels,
+    }
 
 
 def _about_change(change: Change | None) -> Json:

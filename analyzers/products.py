@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.closure import Reference, closure_spread, combine, opening_only, ratio_to
+from analyzers.map_planes import MAP_DESCRIPTIONS, MAP_UNITS
 from analyzers.maps import FieldRatioMap
 from analyzers.outlook import onset_outlook
-from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps, SweepMaps
+from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.tc import TcMaps, ladder, tc_of_points
 from stream.messages import Json, SweepRole
 
@@ -109,11 +110,11 @@ def final_ladder(run: RunMaps) -> FinalLadder | None:
         return None
     opening = run.finals[sweeps[-1].reference_sweep].fit.doublet(0)
     closing = [maps for maps in sweeps if maps.start.role == SweepRole.CLOSING_REFERENCE]
-    reference = combine(opening, closing[-1].fit.doublet(0), run.regions) if closing else opening_only(opening)
+    reference = combine(opening, closing[-1].compared, run.regions) if closing else opening_only(opening)
     ratios = [
         maps.ratio
         if maps.ratio is not None and maps.start.role == SweepRole.CLOSING_REFERENCE
-        else ratio_to(maps.fit.doublet(0), reference, run.regions)
+        else ratio_to(maps.compared, reference, run.regions)
         for maps in sweeps
     ]
     return FinalLadder(sweeps, ratios, reference)
@@ -150,6 +151,7 @@ def _about_reference(warming: FinalLadder) -> Json:
     return {
         "reference": warming.why(),
         "reference_sweep": warming.sweeps[-1].reference_sweep,
+        "shifts_px": [list(maps.drift.shift_px) if maps.drift else [0.0, 0.0] for maps in warming.sweeps],
         "reference_pixels": warming.reference.counts,
         "off_sample_region": warming.ratios[0].off_sample_name,
         "off_sample_ratio": [ratio.off_sample_ratio for ratio in warming.ratios],

@@ -56,6 +56,8 @@ class AnalysisSettings:
     """Look for hot and dead pixels among their neighbours; saturated ones and NaN are always left out."""
     mask_pixels: tuple[tuple[int, int], ...] = ()
     """(row, column) of camera pixels to leave out."""
+    registration: bool = False
+    """Undo the drift of the view against the reference sweep, found in the light, on the maps that are compared."""
     rescue: bool = True
     """Try unresolved pixels of a final map again, from their neighbours' solution."""
     stress_constants: str = "barson2017"

@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import Protocol
 
-from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps, SweepMaps
+from analyzers.map_planes import MAP_DESCRIPTIONS, MAP_UNITS
+from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.products import PRODUCT_DESCRIPTIONS, PRODUCT_UNITS, make_products
 from analyzers.sweep_files import sweep_name
 from stream.maps_file import write_maps

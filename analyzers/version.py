@@ -10,7 +10,7 @@ from analyzers.settings import AnalysisSettings
 from physics.constants import GAMMA_MHZ_PER_GAUSS, stress_set
 from stream.messages import Json
 
-MAPS_VERSION = 8
+MAPS_VERSION = 9
 """Raised whenever `analyzers.maps`, `analyzers.products` or what they call may give other bits for the same fits."""
 
 OWN_REFERENCE = "own"

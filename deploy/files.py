@@ -217,7 +217,7 @@ def _fit_frames(path: Path, lines: int | None, bin_px: int | None) -> OfflineRun
 
 def _parts(run: OfflineRun) -> dict[str, Any]:
     """Return what goes into the file: one sweep at the root, several as groups with the products beside them."""
-    from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS
+    from analyzers.map_planes import MAP_DESCRIPTIONS, MAP_UNITS
     from analyzers.products import PRODUCT_DESCRIPTIONS, PRODUCT_UNITS, make_products
     from analyzers.sweep_files import sweep_name
     from stream.maps_file import MapsPart

@@ -6,9 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from analyzers.fitmap import FitMap
-from analyzers.pipeline import MAP_DESCRIPTIONS, MAP_UNITS, RunMaps
+from analyzers.map_planes import MAP_DESCRIPTIONS, MAP_UNITS
+from analyzers.pipeline import RunMaps
 from analyzers.status import StatusCode
 from analyzers.version import result_version
 from stream.maps_file import compare_planes
@@ -176,3 +178,27 @@ def test_version_changes_with_any_setting_and_only_then():
     assert len(run.version) == 12
     assert RunMaps.of(_run(analysis={"shape": "gaussian"})).version != run.version
     assert result_version(run.settings, "another-run") != run.version
+
+
+def _moved(fit: FitMap, light: np.ndarray, rows: int = 0) -> FitMap:
+    """Return a fit whose view has moved down by whole rows, with the light that shows it."""
+    planes = {name: np.roll(plane, rows, axis=-2) for name, plane in fit.to_planes().items()}
+    return FitMap.from_planes(planes | {"baseline": np.roll(light, rows, axis=0).astype(np.float32)}, fit.pairs)
+
+
+def test_a_view_that_moved_is_put_back_where_the_settings_ask():
+    light = 3e4 * np.exp(0.05 * ndimage.gaussian_filter(np.random.default_rng(9).standard_normal(SHAPE), 1.0) / 0.28)
+    gradient = 1.0 + 0.002 * np.arange(SHAPE[0])[:, None]
+    opening = _sweep(0, SweepRole.OPENING_REFERENCE, 150.0), _moved(_fit(gradient, seed=1), light)
+    warming = _sweep(1), _moved(_fit(gradient * _dip(), seed=2), light, rows=3)
+    plain, registered = (RunMaps.of(_run(analysis={"registration": on})) for on in (False, True))
+    for run in (plain, registered):
+        run.add(*opening)
+        run.add(*warming)
+    inside = (slice(19, 27), slice(15, 23))
+    shift = registered.attributes(registered.finals[1])["registration"]
+    assert np.abs(np.array(shift["shift_px"]) - (3.0, 0.0)).max() < 0.05
+    assert np.median(registered.finals[1].ratio.s[inside]) == pytest.approx(0.95, abs=1e-3)
+    assert np.median(plain.finals[1].ratio.s[19, 15:23]) > 0.98
+    assert plain.attributes(plain.finals[1])["registration"] == {}
+    assert plain.version != registered.version
