@@ -131,8 +131,17 @@ class ViewerLink:
         self._viewer.seen = dict.fromkeys(self._viewer.seen, 0)
         if playback is not None:
             playback.hub.viewers.add(self._viewer)
-            self._playing = asyncio.create_task(playback.play())
+            self._playing = asyncio.create_task(self._perform(playback))
         self._viewer.wake.set()
+
+    async def _perform(self, playback: Playback) -> None:
+        """Play; where the stored maps cannot be read the present run is shown again, never a picture that stands."""
+        try:
+            await playback.play()
+        except (OSError, KeyError, ValueError) as problem:
+            log.warning("the replay of %s ended: %s", playback.run.run_uid, problem)
+            self._playing = None
+            self._switch(None)
 
     def _hubs(self) -> list[tuple[Hub, Callable[[str], bool]]]:
         """Return which hub has which channels: in a replay all but the list of runs is the replay's."""

@@ -43,7 +43,9 @@ export class Link {
       if (this.replay) this.say(this.replay);
     };
     this.socket.onmessage = (event) => this.hear(event.data);
-    this.socket.onclose = () => {
+    this.socket.onclose = (event) => {
+      // A replay that was refused is not asked for again.
+      if (event.code === 1008) this.replay = null;
       this.page.online(false);
       for (const answer of this.waiting.values()) answer({ refused: "the connection was lost" });
       this.waiting.clear();

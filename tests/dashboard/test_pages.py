@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 import pytest
 from browser import complaints, wait_for
@@ -12,6 +13,7 @@ from serving import serving
 from stored import store_run
 from test_page import FRESH, text
 from test_server import Client
+from websockets.exceptions import ConnectionClosed
 
 RUN, OTHER = "aaaa1111-run", "bbbb2222-run"
 
@@ -96,6 +98,26 @@ def test_one_viewers_replay_is_not_anothers(shelved):
         while (found := other.batch()[0].get("run")) is None:
             pass
         assert found[0]["header"]["mode"] == "SIMULATED"
+
+
+def test_stored_maps_that_cannot_be_read_end_the_replay(shelved, tmp_path):
+    with Client(shelved.port, ["run", "replay"]) as viewer:
+        shelved.publish("run")
+        while "run" not in viewer.batch()[0]:
+            pass
+        for path in (tmp_path / "processed" / RUN).glob("*/sweep_*.h5"):
+            path.write_bytes(b"nothing of use")
+        viewer.socket.send(f'{{"play": "{RUN}", "speed": 3600}}')
+        while (found := viewer.batch()[0].get("run")) is None:
+            pass
+        assert found[0]["header"]["mode"] == "SIMULATED"
+
+
+def test_a_replay_of_an_unknown_run_is_refused(shelved):
+    with Client(shelved.port) as viewer:
+        viewer.socket.send('{"play": "../../etc", "speed": 1}')
+        with pytest.raises(ConnectionClosed):
+            deque(iter(viewer.batch, None))
 
 
 def test_the_system_page_says_of_every_process_what_it_is(driver, shelved):
