@@ -6,7 +6,10 @@ import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stream import link_messages, messages
+from stream.codec import encode
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "wire-protocol.md"
 
@@ -27,3 +30,12 @@ def test_the_page_and_the_messages_agree():
 def test_the_tests_that_the_page_names_exist():
     for name in re.findall(r"`(test_\w+\.py)`", PAGE.read_text()):
         assert (Path(__file__).parent / name).exists(), name
+
+
+def test_the_worked_exchange_is_what_the_codec_makes():
+    message = link_messages.BandPixels("run-1", 0, 6, 3, 8, (np.zeros((6, 16), "<u2"),) * 2)
+    parts = [bytes(part) for part in encode(message)]
+    assert [len(part) for part in parts] == [93, 192, 192]
+    dump = PAGE.read_text().split("in bytes")[1].split("```")[1]
+    tokens = re.findall(r'"([^"]*)"|([0-9a-f]{2})', dump)
+    assert b"".join(text.encode() or bytes.fromhex(byte) for text, byte in tokens) == parts[0]
