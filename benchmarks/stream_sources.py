@@ -208,13 +208,13 @@ def pvapy_sink(channel: str, size: str, count: str, half: str) -> None:
     queue.get()  # the record as it was before the first frame
     adder = _Adder(int(size), int(half))
     _go()
-    try:
-        while adder.count < int(count):
-            if not len(queue):
-                queue.waitForPut(SILENCE_S)
-            adder.add(utility.reshapeNtNdArray(queue.get())[1])
-    except pvaccess.QueueEmpty:
-        pass
+    heard = time.monotonic()
+    while adder.count < int(count) and time.monotonic() - heard < SILENCE_S:
+        if not len(queue):
+            queue.waitForPut(0.05)
+            continue
+        adder.add(utility.reshapeNtNdArray(queue.get())[1])
+        heard = time.monotonic()
     adder.tell()
 
 
