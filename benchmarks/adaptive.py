@@ -81,8 +81,9 @@ def row_of(world: World) -> dict[str, Any]:
 
 
 def ratios(rows: list[dict[str, Any]], peer: str) -> list[float]:
-    """Return our hours over the peer's, world by world; 0 where the peer never reached the error."""
-    return [row["ours"]["hours"] / row["hours_to_same_error"][peer] for row in rows]
+    """Return our hours over the peer's, of the worlds on which the peer reached the error at all."""
+    pairs = [(row["ours"]["hours"], row["hours_to_same_error"][peer]) for row in rows]
+    return [mine / theirs for mine, theirs in pairs if np.isfinite(theirs)] or [0.0]
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -99,6 +100,9 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "resolved_worst_seed": float(np.min([row["ours"]["resolved"] for row in rows])),
         "hours_ratio_by_peer": {peer: float(np.mean(ratios(rows, peer))) for peer in PEERS},
         "worst_ratio_by_peer": {peer: float(np.max(ratios(rows, peer))) for peer in PEERS},
+        "worlds_never_reached_by_peer": {
+            peer: sum(not np.isfinite(row["hours_to_same_error"][peer]) for row in rows) for peer in PEERS
+        },
         "oracle_over_tuned_ladder": float(
             np.mean([r["hours_to_same_error"]["oracle"] / r["hours_to_same_error"]["tuned_ladder"] for r in rows])
         ),
