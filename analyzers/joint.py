@@ -161,7 +161,7 @@ def _fit_all(spectra: _Spectra, hidden: Mask, fits: Fits, threads: int) -> None:
     lattice = visible & (rows % LATTICE == middle) & (columns % LATTICE == middle)
     nothing = np.full((hidden.size, SHARED + OWN * spectra.problem.fields), np.nan)
     several = spectra.problem.fields > 1
-    rivals = np.tile(np.arange(1, 6), (hidden.size, 1)) if several else np.full((hidden.size, 1), -1)
+    rivals = np.tile(np.arange(1, 8), (hidden.size, 1)) if several else np.full((hidden.size, 1), -1)
     first = np.flatnonzero(lattice)
     _fit(spectra, first, nothing, rivals, fits, threads)
     good = np.zeros(hidden.size, dtype=np.bool_)

@@ -31,6 +31,8 @@ LEAST_MARGIN = 9.0
 TILTED = 2.5
 """Depth that the tilted lines need over that of the [111] lines, in standard deviations: six lines of free depth,
 searched for over hundreds of MHz, find a ripple of the baseline more easily than two do."""
+STRANGE = 3.0
+"""In-plane difference over what was expected from which a solution is taken for a wrong one."""
 POOR = 3.0
 """chi2 over the map's median from which a fit counts as poor."""
 
@@ -197,8 +199,14 @@ def _status(fits: Fits, problem: Problem, chi2: Array, hidden: NDArray[np.bool_]
             (~(fits.significance(tilted=True) >= TILTED * limit), StatusCode.CONTRAST_CROSSING),
             (chi2 > POOR * max(1.0, typical), StatusCode.POOR_FIT),
             (~(zz.sigma <= WORST_GPA), StatusCode.NOT_IDENTIFIABLE),
+            (_strange(fits, problem), StatusCode.NOT_IDENTIFIABLE),
             (_torn(fits, fits.shared[:, 2], fits.rival_stress[:, 2], zz.sigma), StatusCode.NOT_IDENTIFIABLE),
         )
+
+
+def _strange(fits: Fits, problem: Problem) -> NDArray[np.bool_]:
+    """Return where the stress in the plane is far less alike in all directions than expected: a wrong solution."""
+    return np.hypot(fits.shared[:, 1], fits.shared[:, 5]) > STRANGE * problem.settings.in_plane_prior_gpa
 
 
 def _torn(fits: Fits, value: Array, rival: Array, sigma: Array) -> NDArray[np.bool_]:

@@ -43,6 +43,7 @@ _LEAST_LENGTH = 0.35
 _TELLING = 0.8
 _TRIAL_SPREAD = (0.05, 0.03, 0.05, 0.02)
 _TRIAL_SHEAR_GPA = 1.2
+_TYPICAL_ALPHA = 0.85
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,12 @@ def culet_shift(constants: StressSet, rotation: Array) -> Array:
 
 
 def swaps(rotation: Array) -> Array:
-    """Return (6, 6, 6): stress parameters after each way in which the three tilted groups can change places."""
+    """Return (8, 6, 6): what stress parameters become in solutions that resemble each other.
+
+    Six ways in which the three tilted groups can change places (the first leaves them), then without any difference in
+    the plane (which near zero field looks like shear), hardly any shear and a usual sigma_ZZ, and without that
+    difference alone.
+    """
     made: list[Array] = []
     inverse = np.linalg.inv(_BASIS.T)
     for mirror in (1.0, -1.0):
@@ -166,6 +172,9 @@ def swaps(rotation: Array) -> Array:
             about = np.array([[c, -s * mirror, 0.0], [s, c * mirror, 0.0], [0.0, 0.0, 1.0]])
             in_culet = rotation.T @ about @ rotation
             made.append(inverse @ rotate_stress(_BASIS, in_culet).T)
+    plain = np.diag([1.0, 0.0, 0.0, 0.1, 0.1, 0.0])
+    plain[2, 0] = 1.0 / _TYPICAL_ALPHA
+    made += [plain, np.diag([1.0, 0.0, 1.0, 1.0, 1.0, 0.0])]
     return np.ascontiguousarray(np.stack(made))
 
 

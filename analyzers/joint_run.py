@@ -23,7 +23,7 @@ from analyzers.settings import AnalysisSettings
 from stream.archive_hdf5 import FrameFile
 from stream.messages import Json, SweepRole, SweepStart
 
-JOINT_VERSION = 1
+JOINT_VERSION = 2
 """Raised whenever the joint fit may give other bits for the same frames."""
 SAME_K = 5.0
 """Largest difference in temperature between sweeps of one set, K."""

@@ -13,8 +13,10 @@ from analyzers.kernels.joint_descent import descend, evaluate
 from analyzers.kernels.joint_start import begin, own_weights
 from analyzers.kernels.joint_verdict import judge
 
-HOPELESS = 100.0
+HOPELESS = 200.0
 """chi2 above the lowest at which a rival is given up after a trial's turns."""
+SAME_GPA = 0.3
+"""Solutions whose stress differs by less in all are the same one."""
 
 
 @kernel
@@ -64,7 +66,7 @@ def _try_rivals(
         far = 0.0
         for a in range(6):
             far += abs(theta[a] - best_theta[a])
-        if far < 0.05:
+        if far < SAME_GPA:
             continue
         if chi2 < found:
             other[:] = best_theta
@@ -122,7 +124,7 @@ def fit_joint(
     seeds
         (pixels, 11 + 22 fields) theta and q to begin with; NaN: none.
     swaps
-        (6, 6, 6) what the stress becomes where the tilted groups change places.
+        (8, 6, 6) what the stress becomes in solutions that resemble each other.
     rivals
         (pixels, r) which of the swaps to try as rivals of what was found; negative: none.
     limits
