@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +19,8 @@ from analyzers.tables import fast_tables, robust_bank
 Singles = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 Planes = dict[str, NDArray[np.generic]]
+
+_first_use = Lock()
 
 _FAST_CHUNK = 2048
 """Pixels loaded at a time for the fast path: they stay in the cache."""
@@ -72,6 +77,21 @@ def _fit_fast(
         head = (loaded[:2], first, last, tables, bank, given, work, values, codes)
         count += fit_blocks(*head, stragglers[count:], plan.tags, tag(len(plan.pairs) + 1))
     return stragglers[:count]
+
+
+def make_ready(plan: Plan, dtype: np.dtype[np.generic]) -> None:
+    """Compile or load the kernels of a plan, and make its tables, before several threads fit with it.
+
+    Compiled code is made once for each kind of input; threads that ask for it at the same time would each begin.
+    """
+    name = f"ready for {np.dtype(dtype).str}"
+    with _first_use:
+        if name not in plan.kept:
+            flat = np.ones(len(plan.order) * WIDTH, dtype)
+            places = replace(plan, order=np.arange(len(plan.order), dtype=np.int64))
+            for fast in (True, False):
+                fit_flat(places, flat, WIDTH, 1, fast=fast)
+            plan.kept[name] = ()
 
 
 def fit_flat(

@@ -33,7 +33,7 @@ UNITS: dict[str, str] = {
 
 DESCRIPTIONS: dict[str, str] = {
     "centre_mhz": "centre of each line (line, y, x), ascending; NaN where the line is not resolved",
-    "centre_mhz_sigma": "standard deviation of centre_mhz, times sqrt(max(1, chi2))",
+    "centre_mhz_sigma": "standard deviation of centre_mhz, the width's uncertainty in it, times sqrt(max(1, chi2))",
     "fwhm_mhz": "full width at half maximum of each line (line, y, x)",
     "fwhm_mhz_sigma": "standard deviation of fwhm_mhz, times sqrt(max(1, chi2))",
     "contrast": "contrast of each line relative to the baseline (line, y, x): a dip is negative, a peak positive",

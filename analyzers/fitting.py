@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.engine import fit_flat, flat_view
+from analyzers.engine import fit_flat, flat_view, make_ready
 from analyzers.fitmap import DESCRIPTIONS, UNITS, Doublet, FitMap
 from analyzers.kernels.shapes import line_profile
 from analyzers.plan import Plan, cached_plan, line_model, make_plan
@@ -112,6 +112,7 @@ def fit_image(
     bands = [cube_sums[:, low:high] for low, high in pairwise(edges)]
     if len(bands) == 1:
         return _fit_rows(plan, cube_sums, settings)
+    make_ready(plan, cube_sums.dtype)
     with ThreadPoolExecutor(workers) as pool:
         return FitMap.concat(list(pool.map(lambda band: _fit_rows(plan, band, settings), bands)))
 

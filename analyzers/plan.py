@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.kernels.codes import GAUSSIAN, LORENTZIAN, PSEUDO_VOIGT
+from analyzers.kernels.judge import REACH
 from analyzers.kernels.programs import tag
 from analyzers.settings import AnalysisSettings
 from stream.messages import NoiseModel
@@ -18,6 +19,12 @@ from stream.messages import NoiseModel
 Floats = NDArray[np.float64]
 
 _SHAPES = {"lorentzian": LORENTZIAN, "gaussian": GAUSSIAN, "pseudo_voigt": PSEUDO_VOIGT}
+_FIELD = 0.2
+"""Maxima of the matched filter's output over centre and width, per cell of one width guess; measured."""
+_PAIRS = 0.36
+"""Share of single lines that may be taken for two near ones where chi2 need not be lower; measured."""
+_ANYWHERE, _NEAR_GUESS, _FAR_FROM_GUESS, _AS_PAIR = 1 / 2, 2 / 3, 1 / 6, 1 / 3
+"""How the chance of a false alarm is spent: on the whole list; with guesses near them and elsewhere; on near pairs."""
 _HYPERFINE_MHZ = {"none": (0.0,), "n14": (-2.16, 0.0, 2.16), "n15": (-1.515, 1.515)}
 
 
@@ -37,10 +44,10 @@ class Plan:
     """Mean counts of a saturated pixel; 0: not tested."""
     lines: int
     """Lines to fit."""
-    model: tuple[int, float, Floats, int]
-    """Shape code, mixing, hyperfine offsets, number of baseline parameters."""
-    limits: tuple[tuple[float, float], tuple[float, float], float, float, float]
-    """Window, width limits, significance, tolerance, width guess."""
+    model: tuple[int, float, Floats, int, tuple[float, float]]
+    """Shape code, mixing, hyperfine offsets, baseline parameters, (1 / variance of ln(fwhm / guess), guess)."""
+    limits: tuple[tuple[float, float], tuple[float, float], float, float, float, tuple[float, Floats, float]]
+    """Window, width limits, significance, tolerance, width guess, (that near a guess, guesses, chi2 of a pair)."""
     start: Floats
     """(2, lines) guesses, or (2, 0)."""
     pairs: NDArray[np.int64]
@@ -75,6 +82,41 @@ class Plan:
 def line_model(settings: AnalysisSettings) -> tuple[int, float, Floats]:
     """Return shape code, mixing and hyperfine offsets (MHz) of the settings."""
     return _SHAPES[settings.shape], float(settings.mixing), np.array(_HYPERFINE_MHZ[settings.hyperfine])
+
+
+def _strength(false_alarm: float, cells: float) -> float:
+    """Return the strength that the strongest dip of noise exceeds with the chance `false_alarm`.
+
+    Centre and width are both searched: the chance is that of a two-dimensional field, cells T exp(-T^2 / 2) times a
+    constant measured on flat spectra.
+    """
+    low, high = 2.0, 12.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if _FIELD * cells * middle * np.exp(-0.5 * middle * middle) > false_alarm:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def thresholds(frequency: Floats, settings: AnalysisSettings) -> tuple[float, float, float]:
+    """Return the least strength of a line anywhere in the list, of a dip near a guess, and the chi2 proving a pair.
+
+    Without `significance` they follow from the chance of a false alarm: the longer the list, the more places noise
+    has; within reach of a guess it has few.
+    """
+    chance = settings.false_alarm
+    proof = 2.0 * float(np.log(max(_PAIRS / (_AS_PAIR * chance), 2.0)))
+    if settings.significance > 0:
+        return settings.significance, settings.significance, proof
+    guess = settings.fwhm_start_mhz
+    cells = float(np.minimum(np.diff(frequency), guess).sum()) / guess
+    if not settings.start_mhz:
+        threshold = _strength(_ANYWHERE * chance, cells)
+        return threshold, threshold, proof
+    threshold = _strength(_FAR_FROM_GUESS * chance, cells)
+    return threshold, min(threshold, _strength(_NEAR_GUESS * chance, 2.0 * REACH)), proof
 
 
 def noise_terms(noise: NoiseModel) -> tuple[float, float, float]:
@@ -141,6 +183,7 @@ def make_plan(
         return None
     f = frequency[order]
     guesses = np.array(settings.start_mhz, np.float64)
+    threshold, near, proof = thresholds(f, settings)
     listed = [line for pair in settings.doublets for line in pair]
     preferred = listed + [line for line in range(settings.lines) if line not in listed]
     return Plan(
@@ -150,13 +193,14 @@ def make_plan(
         noise=noise_terms(noise),
         saturation=float(settings.saturation_counts),
         lines=settings.lines,
-        model=(*line_model(settings), level),
+        model=(*line_model(settings), level, (1.0 / settings.fwhm_spread**2, settings.fwhm_start_mhz)),
         limits=(
             (float(f[0]), float(f[-1])),
             (settings.fwhm_min_mhz, settings.fwhm_max_mhz),
-            settings.significance,
+            threshold,
             settings.live_tolerance if provisional else settings.tolerance,
             settings.fwhm_start_mhz,
+            (near, guesses, proof),
         ),
         start=np.stack([guesses, np.full(len(guesses), settings.fwhm_start_mhz)]),
         pairs=np.array(settings.doublets, np.int64).reshape(-1, 2),

@@ -42,8 +42,12 @@ class AnalysisSettings:
     """Smallest width accepted, MHz."""
     fwhm_max_mhz: float = 100.0
     """Largest width accepted, MHz: three tilted groups under shear blend to one line far wider than each."""
-    significance: float = 4.5
-    """Smallest |contrast| / sigma (centre and width held) of a resolved line."""
+    fwhm_spread: float = 0.5
+    """Standard deviation of ln(fwhm / guess) expected: clear lines take any width, weak ones not that of a spike."""
+    significance: float = 0.0
+    """Smallest |contrast| / sigma (centre and width held) of a resolved line; 0: as `false_alarm` asks for."""
+    false_alarm: float = 0.006
+    """Chance that noise passes for a line somewhere in a spectrum: sets how strong lines must be."""
     tolerance: float = 1e-3
     """Stop a final fit when the predicted decrease of chi2 is below this share of chi2 per degree of freedom."""
     live_tolerance: float = 1e-2
@@ -85,7 +89,9 @@ class AnalysisSettings:
         bounds = self.fwhm_min_mhz, self.fwhm_start_mhz, self.fwhm_max_mhz
         _check(0 < bounds[0] < bounds[1] < bounds[2], f"fwhm_min/start/max_mhz = {bounds}: must be positive and rising")
         _check(1 <= self.bin_px <= 16, f"bin_px = {self.bin_px}: allowed are 1 to 16")
-        _check(self.significance > 0, f"significance = {self.significance}: must be positive")
+        _check(self.fwhm_spread > 0, f"fwhm_spread = {self.fwhm_spread}: must be positive")
+        _check(self.significance >= 0, f"significance = {self.significance}: must be positive, or 0")
+        _check(0 < self.false_alarm < 0.5, f"false_alarm = {self.false_alarm}: allowed is 0 to 0.5")
         _check(0 < self.tolerance <= 1 and 0 < self.live_tolerance <= 1, "tolerance: allowed is 0 to 1")
         _check(len(self.start_mhz) in (0, self.lines), f"start_mhz: give {self.lines} values or none")
         _check(list(self.start_mhz) == sorted(self.start_mhz), "start_mhz: must be ascending")

@@ -31,7 +31,7 @@ _lock = Lock()
 
 def _bank(plan: Plan, factors: Sequence[float], per_width: float) -> tuple[Floats, ...]:
     """Return the template bank of a plan's list, with the scores at the width guess last; kept from plan to plan."""
-    shape, mixing, offsets, _ = plan.model
+    shape, mixing, offsets = plan.model[:3]
     guess = plan.limits[4]
     key = (plan.frequency.tobytes(), shape, mixing, tuple(offsets), guess, tuple(factors), per_width)
     with _lock:
@@ -131,7 +131,7 @@ def _make_fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tup
     guesses = plan.start[0] - plan.middle if plan.start.shape[1] else np.zeros(plan.lines)
     others = (
         plan.model[2].astype(np.float32),
-        np.array([x[0], x[-1], *plan.limits[1]], np.float32),
+        np.array([x[0], x[-1], *plan.limits[1], plan.limits[4]], np.float32),
         _rules(plan),
         guesses.astype(np.float32),
         plan.pairs.ravel().astype(np.float32),
@@ -148,11 +148,11 @@ def _make_fast_tables(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...], tup
 
 def _rules(plan: Plan) -> NDArray[np.float32]:
     """Return the numbers that `verdict.verdict` judges by."""
-    window, widths, threshold, _, guess = plan.limits
+    window, widths, threshold, _, guess, _ = plan.limits
     half = 0.5 * (window[1] - window[0])
     freedom = max(1, len(plan.order) - plan.parameters)
     reach = 4.0 * guess if plan.start.shape[1] else 1e30
     shot, read = plan.noise[1], plan.noise[2]
     chance = 4.0 * np.sqrt(2.0 * freedom)
     rules = [half, *widths, threshold, guess, shot, read, plan.passes.mean(), freedom, chance, plan.middle, half, reach]
-    return np.array(rules, np.float32)
+    return np.array([*rules, plan.model[4][0]], np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +30,14 @@ def fit(scene: Scene, settings: AnalysisSettings = SETTINGS) -> FitMap:
     return fit_band(cube, scene.passes, scene.frequency_mhz, noise, settings)
 
 
-def engine(scene: Scene) -> Result:
-    """Fit a scene and return what the peers return. A sloped baseline gets the default, linear one."""
-    import dataclasses
+def engine(scene: Scene, guessed: bool = True) -> Result:
+    """Fit a scene, from the guess that the peers get too or from none, and return what the peers return.
 
-    settings = dataclasses.replace(SETTINGS, baseline="linear") if scene.name == "sloped" else SETTINGS
-    found = fit(scene, settings)
+    A sloped baseline gets the default, linear one.
+    """
+    baseline = "linear" if scene.name == "sloped" else SETTINGS.baseline
+    start = scene.start_mhz if guessed else ()
+    found = fit(scene, dataclasses.replace(SETTINGS, baseline=baseline, start_mhz=start))
+    strength = np.nan_to_num(np.abs(found.contrast / found.contrast_sigma)[:, 0].astype(float)).min(axis=0)
     sigma = found.centre_mhz_sigma[:, 0].astype(float)
-    return found.centre_mhz[:, 0].astype(float), sigma, found.status[0] == StatusCode.OK
+    return Result(found.centre_mhz[:, 0].astype(float), sigma, found.status[0] == StatusCode.OK, strength)

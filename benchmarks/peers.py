@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,27 @@ from scipy.optimize import curve_fit, least_squares
 from benchmarks.scenarios import Scene
 
 Floats = NDArray[np.float64]
-Result = tuple[Floats, Floats, NDArray[np.bool_]]
+
+
+class Result(NamedTuple):
+    """What an engine says of n pixels with two lines."""
+
+    centre: Floats
+    """(2, n) MHz, ascending."""
+    sigma: Floats
+    """(2, n) standard deviations of the centres, MHz."""
+    good: NDArray[np.bool_]
+    """(n,) pixels the engine calls good."""
+    strength: Floats
+    """(n,) smaller |contrast| over its standard deviation: what a careful user would look at."""
+
+
 Engine = Callable[[Scene], Result]
 
 CENTRES = (2, 5)
 """Places of the centres among the seven parameters: offset, then contrast, centre, fwhm of each line."""
+CONTRASTS = (1, 4)
+"""Places of the contrasts."""
 
 
 def model(f: Floats, *p: float) -> Floats:
@@ -59,6 +75,7 @@ def _each(scene: Scene, fit: Callable[[Floats, Floats], tuple[Floats, Floats, bo
     f = scene.frequency_mhz[kept]
     count = scene.signal.shape[1]
     centre, sigma, good = np.full((2, count), np.nan), np.full((2, count), np.nan), np.zeros(count, bool)
+    strength = np.zeros(count)
     for n in range(count):
         try:
             best, covariance, ok = fit(f, scene.signal[kept, n])
@@ -66,9 +83,10 @@ def _each(scene: Scene, fit: Callable[[Floats, Floats], tuple[Floats, Floats, bo
             continue
         order = np.argsort(best[list(CENTRES)])
         with np.errstate(invalid="ignore"):
-            deviation = np.sqrt(np.diag(covariance))[list(CENTRES)]
-        centre[:, n], sigma[:, n], good[n] = best[list(CENTRES)][order], deviation[order], ok
-    return centre, sigma, good
+            every = np.sqrt(np.diag(covariance))
+            strength[n] = (np.abs(best) / every)[list(CONTRASTS)].min()
+        centre[:, n], sigma[:, n], good[n] = best[list(CENTRES)][order], every[list(CENTRES)][order], ok
+    return Result(centre, sigma, good, np.nan_to_num(strength))
 
 
 def scipy_curve_fit(scene: Scene) -> Result:
@@ -195,12 +213,15 @@ def _make_jax() -> Engine:
         )
         centre = best[:, list(CENTRES)].T.astype(float) + middle
         with np.errstate(invalid="ignore"):
-            sigma = scene.sigma * np.sqrt(variance[:, list(CENTRES)].T.astype(float))
+            deviation = scene.sigma * np.sqrt(variance.T.astype(float))
+            sigma = deviation[list(CENTRES)]
+            strength = (np.abs(best.T) / deviation)[list(CONTRASTS)].min(axis=0)
         order = np.argsort(centre, axis=0)
-        return (
+        return Result(
             np.take_along_axis(centre, order, 0),
             np.take_along_axis(sigma, order, 0),
             done & np.isfinite(sigma).all(0),
+            np.nan_to_num(strength),
         )
 
     return engine

@@ -169,6 +169,10 @@ def all_scenes(n: int = 2000, seed: int = 0) -> list[Scene]:
     return [make() for make in makers]
 
 
+INFORMATIVE = 0.5
+"""Largest standard deviation of a centre, in widths, that tells where the line is."""
+
+
 def score(scene: Scene, centre: Floats, sigma: Floats, ok: NDArray[np.bool_]) -> tuple[float, float]:
     """Judge an engine's result.
 
@@ -182,8 +186,10 @@ def score(scene: Scene, centre: Floats, sigma: Floats, ok: NDArray[np.bool_]) ->
     Returns
     -------
     share of pixels wrong and unflagged, share correctly resolved. Wrong: called good, and a centre off by more than 5
-    sigma and 0.15 of the width, or a line where there is none.
+    sigma and 0.15 of the width, or a line where there is none. Resolved: called good, not wrong, and the centres known
+    to half a width or better: who says nothing cannot be wrong, but has resolved nothing either. The same for everyone.
     """
     limit = np.maximum(5 * sigma, 0.15 * scene.fwhm_mhz) + scene.ambiguity_mhz
     right = (np.abs(centre - scene.centre_mhz) <= limit).all(axis=0)
-    return float((ok & ~right).mean()), float((ok & right).mean())
+    known = (sigma <= INFORMATIVE * scene.fwhm_mhz).all(axis=0)
+    return float((ok & ~right).mean()), float((ok & right & known).mean())

@@ -122,13 +122,13 @@ def iterate(data: Pack, passes: int, borrow: int, limits: Pack, state_of: Pack, 
         Number of the pass that computes the gradient only and takes the matrix as it stands in `sums`: that of the
         binned list, or of the pass before. The same for all lanes, whatever their neighbours need. -1: none.
     limits
-        (bounds, stop) as in `steps.advance`.
+        (bounds, stop, stiffness) as in `steps.advance`.
     state_of
         (offsets, trial, theta, trial sums, sums, state, scratch); lanes that `state` says are done stay as they are.
     """
     lines_tag, level_tag, parts_tag, shape_tag = tags
     signal, grid, baseline = data
-    bounds, stop = limits
+    bounds, stop, stiffness = limits
     offsets, trial, theta, trial_sums, sums, state, scratch = state_of
     n = signal.shape[0]
     for turn in range(passes):
@@ -152,7 +152,7 @@ def iterate(data: Pack, passes: int, borrow: int, limits: Pack, state_of: Pack, 
                 parts_tag,
                 shape_tag,
             )
-        advance(trial_sums, sums, theta, trial, state, bounds, stop, lines_tag, level_tag, shape_tag)
+        advance(trial_sums, sums, theta, trial, state, bounds, stop, stiffness, lines_tag, level_tag, shape_tag)
         finished = np.float32(0.0)
         for j in range(WIDTH):
             finished += state[1, j]
@@ -294,12 +294,15 @@ def fit_blocks(
     least_chi2 = np.empty(WIDTH, np.float32)
     peaks = np.zeros((1, WIDTH), np.float32)
     candidate = np.zeros(WIDTH, np.float32)
+    stiffness = np.zeros((1, WIDTH), np.float32)
     count = 0
     for start in range(first, last, WIDTH):
         b = (start - first) // WIDTH
         signal, facts = loaded[0][b], loaded[1][b]
         bin_lanes(signal, edges, shares, bins, coarse)
         for j in range(WIDTH):
+            unit = (rules[5] * facts[0, j] + rules[6]) / (facts[0, j] * facts[0, j] * rules[7])
+            stiffness[0, j] = unit * rules[13]
             still_open[j] = facts[1, j]
             least_chi2[j] = np.float32(np.inf)
             candidate[j] = np.float32(0.0)
@@ -318,12 +321,12 @@ def fit_blocks(
                 if binning:
                     data = (coarse, coarse_grid, coarse_baseline)
                     begin(trial, theta, sums, state, still_open)
-                    iterate(data, COARSE_PASSES, -1, (bounds, coarse_stop), parts, tags)
+                    iterate(data, COARSE_PASSES, -1, (bounds, coarse_stop, stiffness), parts, tags)
                     sharpen(theta, blur, level, trial)
             begin(trial, theta, sums, state, still_open)
             borrow = 1 if attempt == 0 else (0 if binning else -1)
-            iterate((signal, grid, baseline), PASSES, borrow, (bounds, stop), parts, tags)
-            uncertainty(sums, theta, variance, lines_tag, level_tag, shape_tag)
+            iterate((signal, grid, baseline), PASSES, borrow, (bounds, stop, stiffness), parts, tags)
+            uncertainty(sums, theta, bounds, stiffness, variance, lines_tag, level_tag, shape_tag)
             verdict(
                 sums, theta, variance, state, facts, rules, guesses, pairs, results, flags, lines_tag, level_tag,
                 pairs_tag,

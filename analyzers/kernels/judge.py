@@ -21,12 +21,12 @@ NEAR = 1.2
 """Lines closer than this many mean widths must prove that they are two."""
 MERGED = 0.5
 """Lines closer than this are never two: the shape of a real line, never exactly the model, would pass for a pair."""
+REACH = 0.6
+"""How far from its guess a line may lie, in width guesses, to be believed sooner than elsewhere."""
 PEAK_FACTOR = 1.4
 """How much stronger a peak must be than a dip: two of them beside a pair of dips fit noise as well as the dips do."""
 PEAK_PENALTY = 16.0
 """What a peak costs, in chi2, when starts compete."""
-PROOF = 0.64
-"""The proof: chi2 worse with one line less by this share of the squared significance."""
 
 
 @kernel
@@ -37,6 +37,29 @@ def needed_strength(width: float, threshold: float, guess: float) -> float:
     """
     ratio = max(width / guess, guess / width)
     return threshold * (0.5 + 0.5 * min(max(0.5 * ratio, 1.0), 3.0))
+
+
+@kernel
+def with_width(sigma: float, width: float, width_sigma: float) -> float:
+    """Return the centre's standard deviation with the width's own uncertainty in it.
+
+    It grows with the width, which is known to width_sigma only: this is the mean over the widths that may be, to second
+    order, with amplitude and width anticorrelated as in a fit. Without, a line fitted too narrow seems too certain.
+    """
+    share = width_sigma / width
+    return sigma * np.sqrt(1.0 + share * share)
+
+
+@kernel
+def wanted(amplitude: float, centre: float, width: float, limits: Pack) -> float:
+    """Return the least strength of a line here: less of a dip near a guess, where noise has fewer chances."""
+    _, _, threshold, _, guess, (near, places, _) = limits
+    if amplitude > 0.0:
+        return PEAK_FACTOR * needed_strength(width, threshold, guess)
+    for k in range(places.shape[0]):
+        if abs(centre - places[k]) < REACH * guess:
+            return needed_strength(width, near, guess)
+    return needed_strength(width, threshold, guess)
 
 
 @kernel
@@ -84,9 +107,10 @@ def judge_line(theta: Array, sigma: Array, strength: Array, lines: int, level: i
         (lines,) |amplitude| over its standard deviation at the given centres and widths: the square is the chi2 that
         the line takes off. The full sigma, with the width free, would hide clear lines at low SNR.
     limits
-        (window, width limits, significance, tolerance, width guess).
+        (window, width limits, significance, tolerance, width guess, (significance near a guess, guesses,
+        chi2 that proves a pair)).
     """
-    window, widths, threshold, _, guess = limits
+    window, widths = limits[0], limits[1]
     at = level + 3 * k
     amplitude, centre, width = theta[at], theta[at + 1], theta[at + 2]
     if not (np.isfinite(amplitude) and np.isfinite(sigma[at]) and np.isfinite(sigma[at + 1])):
@@ -94,8 +118,7 @@ def judge_line(theta: Array, sigma: Array, strength: Array, lines: int, level: i
     neighbour, distance = nearest(theta, lines, level, k)
     near = distance < NEAR
     weak = OVERLAP if near else LOW_SNR
-    peak = PEAK_FACTOR if amplitude > 0.0 else 1.0
-    if not strength[k] >= peak * needed_strength(width, threshold, guess):
+    if not strength[k] >= wanted(amplitude, centre, width, limits):
         return weak
     if centre <= window[0] + 0.25 * width or centre >= window[1] - 0.25 * width:
         return OUT_OF_WINDOW

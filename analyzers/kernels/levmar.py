@@ -31,7 +31,7 @@ def fill(target: Array, count: int, value: float) -> None:
 def normal_equations(
     spectrum: Array, theta: Array, lines: int, model: Pack, matrix: Array, gradient: Array, row: Array
 ) -> float:
-    """Fill the weighted normal matrix and gradient at theta; return chi2.
+    """Fill the weighted normal matrix and gradient at theta; return chi2, with what the widths add (`expectation`).
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ def normal_equations(
     lines
         Number of lines.
     model
-        (shape, mixing, offsets_mhz, baseline parameters).
+        (shape, mixing, offsets_mhz, baseline parameters, (1 / variance of ln(width / guess), guess)).
     matrix, gradient, row
         (p, p), (p,), (p,) outputs and scratch.
     """
-    shape, mixing, offsets, level = model
+    shape, mixing, offsets, level, (stiffness, guess) = model
     p = level + 3 * lines
     for a in range(p):
         gradient[a] = 0.0
@@ -75,7 +75,31 @@ def normal_equations(
             # the upper triangle too: whole rows are what the compiler vectorises
             for b in range(p):
                 matrix[a, b] += weighted * row[b]
+    for k in range(lines):
+        at = level + 3 * k + 2
+        away, by_width = departure(theta[at], guess)
+        matrix[at, at] += stiffness * by_width * by_width
+        gradient[at] -= stiffness * by_width * away
+        chi2 += stiffness * away * away
     return chi2
+
+
+@kernel
+def departure(width: float, guess: float) -> tuple[float, float]:
+    """Return how far a width is from the guess (ln of their ratio up to a factor of 4, at most 2), and its slope."""
+    both = width + guess
+    return 2.0 * (width - guess) / both, 4.0 * guess / (both * both)
+
+
+@kernel
+def expectation(theta: Array, lines: int, model: Pack) -> float:
+    """Return what the widths' distance from the guess adds to chi2."""
+    stiffness, guess = model[4]
+    total = 0.0
+    for k in range(lines):
+        away = departure(theta[model[3] + 3 * k + 2], guess)[0]
+        total += stiffness * away * away
+    return total
 
 
 @kernel

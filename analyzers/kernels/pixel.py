@@ -7,7 +7,7 @@ import numpy as np
 from analyzers.kernels.codes import OK, Array, Pack
 from analyzers.kernels.compiled import kernel
 from analyzers.kernels.judge import NEAR, PEAK_PENALTY, judge_line, nearest, order_by_centre
-from analyzers.kernels.levmar import cholesky, copy, covariance, fill, minimise, normal_equations
+from analyzers.kernels.levmar import cholesky, copy, covariance, expectation, fill, minimise, normal_equations
 from analyzers.kernels.matched import correlate
 from analyzers.kernels.shapes import line
 
@@ -109,7 +109,7 @@ def sigmas(
     """Write standard deviations (p,), covariance (p, p) and strengths at theta, all scaled; return reduced chi2."""
     p = model[3] + 3 * lines
     chi2 = normal_equations(spectrum, theta, lines, model, work[0], work[3, 0], work[3, 4])
-    reduced = chi2 / max(1, spectrum.shape[1] - p)
+    reduced = (chi2 - expectation(theta, lines, model)) / max(1, spectrum.shape[1] - p)
     scale = max(1.0, reduced)
     strengths(work[0], theta, lines, model[3], scale, strength)
     if not cholesky(work[0], p, 0.0, work[2]):
@@ -124,12 +124,10 @@ def sigmas(
 
 
 @kernel
-def penalty(theta: Array, lines: int, level: int, guess: float) -> float:
-    """Return what lines cost when starts compete: 4 per squared octave of width (at most 16), and what peaks do."""
+def peak_penalty(theta: Array, lines: int, level: int) -> float:
+    """Return what peaks cost when starts compete."""
     total = 0.0
     for k in range(lines):
-        octaves = np.log2(theta[level + 3 * k + 2] / guess)
-        total += min(4.0 * octaves * octaves, 16.0)
         if theta[level + 3 * k] > 0.0:
             total += PEAK_PENALTY
     return total
@@ -165,7 +163,7 @@ def rank(spectrum: Array, theta: Array, lines: int, model: Pack, limits: Pack, s
     level = model[3]
     reduced = sigmas(spectrum, theta, lines, model, work, sigma, cov, strength)
     bad, _, _ = judge_all(theta, sigma, strength, lines, level, limits, codes)
-    score = chi2 + max(1.0, reduced) * penalty(theta, lines, level, limits[4])
+    score = chi2 + max(1.0, reduced) * peak_penalty(theta, lines, level)
     if bad > 0:
         return score + INVALID
     for k in range(lines):

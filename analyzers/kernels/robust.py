@@ -16,7 +16,7 @@ from analyzers.kernels.codes import (
     Pack,
 )
 from analyzers.kernels.compiled import kernel
-from analyzers.kernels.judge import assign_slots, judge_doublets, order_by_centre
+from analyzers.kernels.judge import assign_slots, judge_doublets, order_by_centre, with_width
 from analyzers.kernels.pixel import judge_all, sigmas
 from analyzers.kernels.selection import take_out
 from analyzers.kernels.spectra import load_pixel
@@ -51,7 +51,7 @@ def write_lines(
         contrast[s, pixel] = theta[at] / base
         contrast_sigma[s, pixel] = sigma[at] / abs(base)
         centre[s, pixel] = theta[at + 1]
-        centre_sigma[s, pixel] = sigma[at + 1]
+        centre_sigma[s, pixel] = with_width(sigma[at + 1], theta[at + 2], sigma[at + 2])
         fwhm[s, pixel] = theta[at + 2]
         fwhm_sigma[s, pixel] = sigma[at + 2]
         line_status[s, pixel] = codes[k]

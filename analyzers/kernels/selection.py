@@ -6,7 +6,7 @@ import numpy as np
 
 from analyzers.kernels.codes import LOW_SNR, NOT_CONVERGED, OVERLAP, Array, Pack
 from analyzers.kernels.compiled import kernel
-from analyzers.kernels.judge import NEAR, PROOF, nearest
+from analyzers.kernels.judge import NEAR, nearest
 from analyzers.kernels.levmar import copy, minimise
 from analyzers.kernels.pixel import PASSES, judge_all, sigmas
 
@@ -65,7 +65,7 @@ def take_out(
     """Take out lines that are not significant, one after the other, and fit again.
 
     Two near lines, however strong each seems, must prove that they are two: the fit with one of them less must be
-    clearly worse (PROOF).
+    clearly worse.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def take_out(
             other, _ = nearest(best, lines, level, worst)
         without_line(best, lines, level, worst, other, trial)
         chi2, converged = minimise(spectrum, trial, lines - 1, model, bounds, limits[3], PASSES, work)
-        proven = chi2 - state[1] > PROOF * limits[2] * limits[2] * reduced
+        proven = chi2 - state[1] > limits[5][2] * reduced
         if not certain and proven:
             break
         if proven and other >= 0:

@@ -12,8 +12,14 @@ from analyzers.kernels.lanes import Code, Lanes, generate
 from analyzers.kernels.programs import basis_scales, triangle
 
 
-def _cholesky(code: Code, sums: Any, chosen: Sequence[int], grow: Lanes) -> tuple[list[list[Lanes]], list[Lanes]]:
-    """Factor the chosen rows, diagonal times `grow`; return the factor and the inverse of its diagonal."""
+def _cholesky(
+    code: Code, sums: Any, chosen: Sequence[int], grow: Lanes, expected: Sequence[tuple[Lanes, Lanes]] = ()
+) -> tuple[list[list[Lanes]], list[Lanes]]:
+    """Factor the chosen rows, diagonal times `grow`; return the factor and the inverse of its diagonal.
+
+    `expected` (see `_expected`) adds what is known of the widths.
+    """
+    more = dict(zip(range(len(chosen) - 1, -1, -3), [curve for curve, _ in reversed(expected)], strict=False))
     p = len(chosen)
     factor: list[list[Lanes]] = []
     inverse: list[Lanes] = []
@@ -25,6 +31,8 @@ def _cholesky(code: Code, sums: Any, chosen: Sequence[int], grow: Lanes) -> tupl
                 total = code.fnma(row[c], factor[b][c], total)
             row.append(total * inverse[b])
         diagonal = code.load(sums, triangle(chosen[a], chosen[a]))
+        if a in more:
+            diagonal = diagonal + more[a]
         total = diagonal * grow
         for c in range(a):
             total = code.fnma(row[c], row[c], total)
@@ -33,6 +41,30 @@ def _cholesky(code: Code, sums: Any, chosen: Sequence[int], grow: Lanes) -> tupl
         factor.append(row)
         inverse.append(code.lanes(1.0) / root)
     return factor, inverse
+
+
+def departure(width: Lanes, guess: Lanes) -> Lanes:
+    """Return how far a width is from the guess: ln(width / guess) to a few percent up to a factor of 4, at most 2."""
+    return (width - guess) * 2.0 / (width + guess)
+
+
+def _expected(
+    code: Code, theta: Any, lines: int, level: int, by_fwhm: float, prior: tuple[Lanes, Lanes]
+) -> list[tuple[Lanes, Lanes]]:
+    """Return what the expected widths add to diagonal and gradient of each line's width, in the basis of `programs`.
+
+    `prior`: variance of the signal over that of ln(width), width guess.
+    """
+    stiffness, guess = prior
+    out: list[tuple[Lanes, Lanes]] = []
+    for k in range(lines):
+        amplitude, width = code.load(theta, level + 3 * k), code.load(theta, level + 3 * k + 2)
+        both = width + guess
+        # the width's step is in units of width / amplitude: no amplitude, no step
+        unit = amplitude / code.fma(amplitude, amplitude, stiffness * 1e-3)
+        slope = guess * width * 4.0 / (both * both) * unit * (1.0 / by_fwhm)
+        out.append((stiffness * slope * slope, -(stiffness * slope * departure(width, guess))))
+    return out
 
 
 def _inverted(code: Code, factor: list[list[Lanes]], inverse: list[Lanes]) -> list[list[Lanes]]:
@@ -67,6 +99,7 @@ def advance(
     state: Any,
     bounds: Any,
     stop: Any,
+    stiffness: Any,
     lines_tag: Any,
     level_tag: Any,
     shape_tag: Any,
@@ -82,9 +115,11 @@ def advance(
     state
         (3, 16) damping, 1 where done, decrease of chi2 predicted for the trial; at first 1e-2, 0 and 0.
     bounds
-        (4,) float32: lowest and highest centre, smallest and largest width.
+        (5,) float32: lowest and highest centre, smallest and largest width, width guess.
     stop
         (1,) float32: tolerance / degrees of freedom.
+    stiffness
+        (1, 16) variance of the signal at weight 1 over that of ln(width / guess): widths are expected near the guess.
     """
     lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
     shape -= 1
@@ -93,12 +128,19 @@ def advance(
     by_centre, by_fwhm = basis_scales(shape)
 
     def body(
-        code: Code, trial_sums: Any, sums: Any, theta: Any, trial: Any, state: Any, bounds: Any, stop: Any
-    ) -> None:
+        code: Code, trial_sums: Any, sums: Any, theta: Any, trial: Any, state: Any, bounds: Any, stop: Any,
+        stiffness: Any,
+    ) -> None:  # fmt: skip
         damping = code.load(state, 0)
         done = code.load(state, 1) > 0.5
         before = code.load(sums, count - 1)
-        better = (code.load(trial_sums, count - 1) < before) & ~done
+        prior = code.load(stiffness, 0), code.scalar(bounds, 4)
+        total = code.load(trial_sums, count - 1)
+        for k in range(lines):
+            away = departure(code.load(trial, level + 3 * k + 2), prior[1])
+            total = code.fma(away * away, prior[0], total)
+        code.store(trial_sums, count - 1, total)
+        better = (total < before) & ~done
         for m in range(count):
             code.store(sums, m, code.select(better, code.load(trial_sums, m), code.load(sums, m)))
         for a in range(p):
@@ -110,11 +152,14 @@ def advance(
         eased = code.select((gain < 0.3) & ~first, code.greatest(damping * 4.0, 0.1), damping)
         eased = code.select((gain > 0.7) | first, code.greatest(damping * 0.1, 1e-7), eased)
         damping = code.select(better, eased, code.greatest(damping * 10.0, 1e-2))
-        factor, inverse = _cholesky(code, sums, range(p), damping + 1.0)
+        expected = _expected(code, theta, lines, level, by_fwhm, prior)
+        factor, inverse = _cholesky(code, sums, range(p), damping + 1.0, expected)
         forward: list[Lanes] = []
         predicted = code.lanes(0.0)
         for a in range(p):
             total = code.load(sums, triangle(p, 0) + a)
+            if a >= level and (a - level) % 3 == 2:
+                total = total + expected[(a - level) // 3][1]
             for b in range(a):
                 total = code.fnma(factor[a][b], forward[b], total)
             forward.append(total * inverse[a])
@@ -153,24 +198,29 @@ def advance(
         code.store(state, 1, code.select(finished, 1.0, 0.0))
         code.store(state, 2, predicted)
 
-    arrays = (trial_sums, sums, theta, trial, state, bounds, stop)
-    return types.void(*arrays, lines_tag, level_tag, shape_tag), generate(body, 7)
+    arrays = (trial_sums, sums, theta, trial, state, bounds, stop, stiffness)
+    return types.void(*arrays, lines_tag, level_tag, shape_tag), generate(body, 8)
 
 
 @program
-def uncertainty(typing: Any, sums: Any, theta: Any, out: Any, lines_tag: Any, level_tag: Any, shape_tag: Any) -> Any:
+def uncertainty(
+    typing: Any, sums: Any, theta: Any, bounds: Any, stiffness: Any, out: Any, lines_tag: Any, level_tag: Any,
+    shape_tag: Any,
+) -> Any:  # fmt: skip
     """Write variances (p, 16) of the parameters, then covariances of the centres (j < k: k (k - 1) / 2 + j), to `out`.
 
     Last (lines, 16) variances of the amplitudes with centres and widths held. In units of the signal's variance at
-    weight 1.
+    weight 1. `bounds` and `stiffness` as in `advance`.
     """
     lines, level, shape = (len(t) for t in (lines_tag, level_tag, shape_tag))
     shape -= 1
     p = level + 3 * lines
     by_centre, by_fwhm = basis_scales(shape)
 
-    def body(code: Code, sums: Any, theta: Any, out: Any) -> None:
-        inverted = _inverted(code, *_cholesky(code, sums, range(p), code.lanes(1.0)))
+    def body(code: Code, sums: Any, theta: Any, bounds: Any, stiffness: Any, out: Any) -> None:
+        prior = code.load(stiffness, 0), code.scalar(bounds, 4)
+        expected = _expected(code, theta, lines, level, by_fwhm, prior)
+        inverted = _inverted(code, *_cholesky(code, sums, range(p), code.lanes(1.0), expected))
         scales = [code.lanes(1.0)] * level
         for k in range(lines):
             at = level + 3 * k
@@ -187,4 +237,5 @@ def uncertainty(typing: Any, sums: Any, theta: Any, out: Any, lines_tag: Any, le
         for k in range(lines):
             code.store(out, p + lines * (lines - 1) // 2 + k, _product(code, inverted, level + k, level + k))
 
-    return types.void(sums, theta, out, lines_tag, level_tag, shape_tag), generate(body, 3)
+    arrays = (sums, theta, bounds, stiffness, out)
+    return types.void(*arrays, lines_tag, level_tag, shape_tag), generate(body, 5)

@@ -9,8 +9,9 @@ from numba.core import types
 from analyzers.kernels.compiled import program
 from analyzers.kernels.judge import NEAR, PEAK_FACTOR, PEAK_PENALTY
 from analyzers.kernels.lanes import Code, Lanes, generate
+from analyzers.kernels.steps import departure
 
-RULES = 13
+RULES = 14
 """Numbers in `rules`, see `verdict`."""
 
 
@@ -83,16 +84,16 @@ def verdict(
     facts
         (2, 16) mean counts, and 1 where the pixel is good (`filters.load_lanes`).
     rules
-        (13,) float32: half the window, width limits, significance, width guess, MHz; shot variance per count, read
+        (14,) float32: half the window, width limits, significance, width guess, MHz; shot variance per count, read
         variance per pass, passes per unit of weight; degrees of freedom; what chi2 may exceed them by chance; middle of
-        the window; half its span; largest distance of a line from its guess.
+        the window; half its span; largest distance of a line from its guess; 1 / variance of ln(width / guess).
     guesses
         (lines,) float32 guesses from the middle, MHz (0 with an endless largest distance: none).
     pairs
         (2 doublets,) float32 line numbers.
     results
-        (6 lines + doublets + 3, 16): centre, its sigma, fwhm, its sigma, contrast, its sigma of each line; correlation
-        of each doublet's centres; baseline, slope, chi2.
+        (6 lines + doublets + 3, 16): centre, its sigma (as `judge.with_width`), fwhm, its sigma, contrast, its sigma of
+        each line; correlation of each doublet's centres; baseline, slope, chi2.
     flags
         (4, 16): 1 where every line is valid; 1 where all are dips; largest corr^2 score that may hide in the residual
         (0: none can); by how much chi2 must be lower with peaks.
@@ -105,10 +106,13 @@ def verdict(
         results: Any, flags: Any,
     ) -> None:  # fmt: skip
         rule = [code.scalar(rules, i) for i in range(RULES)]
-        shot, read, passes, freedom, chance, middle, half_span, far = rule[5:]
+        shot, read, passes, freedom, chance, middle, half_span, far, stiffness = rule[5:]
         mean = code.load(facts, 0)
         unit = code.fma(shot, mean, read) / (mean * mean * passes)
         chi2 = code.load(sums, p * (p + 1) // 2 + p) / unit
+        for k in range(lines):
+            away = departure(code.load(theta, level + 3 * k + 2), rule[4])
+            chi2 = code.fnma(away * away, stiffness, chi2)
         reduced = chi2 / freedom
         scale = code.greatest(reduced, 1.0)
         spread = unit * scale
@@ -132,7 +136,7 @@ def verdict(
         bases = [code.fma(tilt, centre, level_value) for _, centre, _ in found]
         columns = [
             [centre + middle for _, centre, _ in found],
-            [code.sqrt(v[1]) for v in var],
+            [code.sqrt(v[1] * (v[2] / (line[2] * line[2]) + 1.0)) for line, v in zip(found, var, strict=True)],
             [width for _, _, width in found],
             [code.sqrt(v[2]) for v in var],
             [line[0] / base for line, base in zip(found, bases, strict=True)],

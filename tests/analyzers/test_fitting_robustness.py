@@ -16,12 +16,15 @@ from stream.messages import NoiseModel
 SETTINGS = AnalysisSettings(lines=2, doublets=((0, 1),), baseline="constant", fwhm_start_mhz=10.0, fwhm_max_mhz=45.0)
 PIXELS = 1000
 RESOLVED = {
-    "snr_30": 0.999, "snr_10": 0.999, "snr_5": 0.99, "snr_3": 0.85, "overlap_0.6_fwhm": 0.5,
+    "snr_30": 0.999, "snr_10": 0.999, "snr_5": 0.995, "snr_3": 0.93, "snr_2": 0.5, "overlap_0.6_fwhm": 0.65,
+    "overlap_0.4_fwhm": 0.08,
     "guess_off_0.8_fwhm": 0.999, "guess_off_1.2_fwhm": 0.999, "guess_off_2.0_fwhm": 0.999, "width_x3": 0.98,
-    "width_x0.25": 0.98, "positive_contrast": 0.98, "second_line_5x_weaker": 0.45, "sloped": 0.98, "rippled": 0.97,
+    "width_x0.25": 0.98, "positive_contrast": 0.98, "second_line_5x_weaker": 0.68, "sloped": 0.98, "rippled": 0.97,
     "nan": 0.49, "dead": 0.49, "saturated": 0.49, "lost_frame": 0.999, "frequency_slip": 0.98,
 }  # fmt: skip
-"""Least share of pixels correctly resolved."""
+"""Least share of pixels correctly resolved without any guess."""
+NEAR_A_GUESS = {"snr_3": 0.98, "snr_2": 0.75, "snr_1": 0.06, "second_line_5x_weaker": 0.85}
+"""The same from the common guess."""
 
 
 def _fit(scene: Scene, settings: AnalysisSettings = SETTINGS):
@@ -42,6 +45,29 @@ def test_wrong_and_unflagged_is_rare(scene: Scene) -> None:
     for line in range(2):
         bad = found.line_status[line, 0] != StatusCode.OK
         assert np.isnan(found.centre_mhz[line, 0][bad]).all()
+
+
+@pytest.mark.parametrize("scene", all_scenes(PIXELS, seed=12), ids=lambda scene: scene.name)
+def test_a_common_guess_finds_more_and_invents_nothing(scene: Scene) -> None:
+    baseline = "linear" if scene.name == "sloped" else "constant"
+    found = _fit(scene, dataclasses.replace(SETTINGS, baseline=baseline, start_mhz=scene.start_mhz))
+    ok = found.status[0] == StatusCode.OK
+    sigma = found.centre_mhz_sigma[:, 0].astype(float)
+    wrong, right = score(scene, found.centre_mhz[:, 0].astype(float), sigma, ok)
+    assert wrong < 0.01
+    assert right >= NEAR_A_GUESS.get(scene.name, RESOLVED.get(scene.name, 0.0))
+
+
+def test_a_wrong_width_guess_pulls_clear_lines_by_a_fraction_of_sigma_and_centres_not_at_all() -> None:
+    scene = reference(2000, 10.0, 8)
+    for guess in (5.0, 10.0, 25.0):
+        found = _fit(scene, dataclasses.replace(SETTINGS, fwhm_start_mhz=guess))
+        ok = found.status[0] == StatusCode.OK
+        pull = ((found.fwhm_mhz[:, 0] - scene.fwhm_mhz) / found.fwhm_mhz_sigma[:, 0])[:, ok]
+        centre = ((found.centre_mhz[:, 0] - scene.centre_mhz) / found.centre_mhz_sigma[:, 0])[:, ok]
+        assert ok.mean() > 0.99
+        assert abs(float(pull.mean())) < 0.35
+        assert abs(float(centre.mean())) < 0.05
 
 
 @pytest.mark.parametrize("guess", [8.0, 12.0, 20.0], ids=lambda g: f"{g:g}_mhz_off")
@@ -71,13 +97,16 @@ def _bound(scene: Scene) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize(("snr", "limit"), [(30.0, 1.03), (10.0, 1.03), (5.0, 1.05)])
-def test_sigmas_reach_the_cramer_rao_bound_and_are_calibrated(snr: float, limit: float) -> None:
-    scene = reference(4000, snr, 21)
+@pytest.mark.parametrize(
+    ("snr", "limit", "least"), [(30.0, 1.03, 1.0), (10.0, 1.03, 1.0), (5.0, 1.03, 0.99), (3.0, 1.15, 0.9)]
+)
+def test_sigmas_reach_the_cramer_rao_bound_and_are_calibrated(snr: float, limit: float, least: float) -> None:
+    # 30 000 centres: the ratio is known to 0.004, the coverage to 0.003
+    scene = reference(15_000, snr, 21)
     found = _fit(scene)
     error = found.centre_mhz[:, 0] - scene.centre_mhz
     ok = found.status[0] == StatusCode.OK
-    assert ok.mean() > 0.99
+    assert ok.mean() >= least
     ratio = float((error[:, ok] / _bound(scene)[:, ok]).std())
     covered = float((np.abs(error[:, ok]) < found.centre_mhz_sigma[:, 0][:, ok]).mean())
     assert ratio < limit
