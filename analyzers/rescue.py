@@ -100,7 +100,7 @@ def rescue(
     kept = np.isin(unresolved.places, np.flatnonzero(tried))
     places = unresolved.places[kept]
     changed = np.zeros(tried.shape, np.bool_)
-    easier = replace(settings, significance=min(settings.significance, SIGNIFICANCE))
+    easier = replace(settings, significance=min(settings.significance or SIGNIFICANCE, SIGNIFICANCE))
     plan = cached_plan(passes_added, frequency_mhz, len(frequency_mhz), noise, easier, provisional=False)
     if not places.size or plan is None:
         return fit, changed

@@ -85,7 +85,7 @@ def _bound(scene: Scene) -> np.ndarray:
     """Return the Cramer-Rao bound of the centres (2, n), MHz, at the true parameters."""
     f = scene.frequency_mhz
     out = np.empty(scene.centre_mhz.shape)
-    for n in range(out.shape[1]):
+    for n in range(scene.signal.shape[1]):
         columns = [np.ones(len(f))]
         for k in range(2):
             t = 2 * (f - scene.centre_mhz[k, n]) / scene.fwhm_mhz[k, n]

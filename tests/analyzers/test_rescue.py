@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 40, 48
 FREQUENCY_MHZ = np.concatenate([np.linspace(2825, 2889, 33), np.linspace(3369, 3433, 33)])
 PASSES = np.ones(FREQUENCY_MHZ.size, np.int64)
 NOISE = NoiseModel("gain", 1.0)
-SETTINGS = AnalysisSettings(lines=2, doublets=((0, 1),), baseline="constant")
+SETTINGS = AnalysisSettings(significance=4.5, lines=2, doublets=((0, 1),), baseline="constant")
 CONTRAST = 0.02
 
 
