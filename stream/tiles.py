@@ -28,14 +28,15 @@ class Verdict(enum.Enum):
     """There is no such band in the sweep."""
 
 
+MAX_BINNING = 64
+"""Most pixels along an edge that a fit may add up to one."""
+
+
 def fits(tile: Tile, run: RunStart) -> bool:
-    """Tell whether a tile's arrays have the form of its band: planes (..., rows, x), spectra (f,)."""
-    form = (tile.y1 - tile.y0, run.width)
-    return (
-        0 <= tile.y0 < tile.y1 <= run.height
-        and all(plane.shape[-2:] == form for plane in tile.planes.values())
-        and all(spectrum.ndim == 1 for spectrum in tile.spectra.values())
-    )
+    """Tell whether a tile's rows lie within the camera and its planes end in (rows, x), or in those of a binned fit."""
+    rows = tile.y1 - tile.y0
+    forms = {(rows // n, run.width // n) for n in range(1, MAX_BINNING + 1)}
+    return 0 <= tile.y0 < tile.y1 <= run.height and all(plane.shape[-2:] in forms for plane in tile.planes.values())
 
 
 @dataclass

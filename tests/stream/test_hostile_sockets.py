@@ -116,7 +116,6 @@ def insane(uid: str) -> list[object]:
         replace(tile, planes={}, final=False, frames_added=1),
         replace(tile, planes={"cube": np.zeros((2,), "f8")}),
         replace(tile, planes={"cube": np.full((10, 6, 15), np.nan)}),
-        replace(tile, spectra={"s": np.zeros((2, 2))}, planes={"cube": np.zeros((10, 6, 16), "u4")}),
         SpectrumAnswer(2**63 - 1, SpectrumReply(uid, 0, 0, 1, 0, 1, np.full(3, 7.26e9), nans, nans, nans, {}, "OK")),
         CloseRun(uid, "success"),
     ]
