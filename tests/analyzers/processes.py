@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,16 @@ class Processes:
     """The stream's processes; `start`, `kill` and `wait_ready` by name."""
 
     def __init__(
-        self, folder: Path, frame_rate_hz: float = 0.0, data_dir: Path | None = None, tiled_uri: str = ""
+        self,
+        folder: Path,
+        frame_rate_hz: float = 0.0,
+        data_dir: Path | None = None,
+        tiled_uri: str = "",
+        tcp_port: int = 0,
     ) -> None:
         data = folder / "data" if data_dir is None else data_dir
         self.stream = StreamSettings(
-            runtime_dir=str(folder / "run"), data_dir=str(data), ring_mib=16, dead_after_missed=20
+            runtime_dir=str(folder / "run"), data_dir=str(data), ring_mib=16, dead_after_missed=20, tcp_port=tcp_port
         )
         self._tiled_uri = tiled_uri
         Path(self.stream.runtime_dir).mkdir(mode=0o700, parents=True)
@@ -41,7 +47,7 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
-        """Start `camera`, `builder` or `worker-N`."""
+        """Start `camera`, `builder`, `worker-N`, or `away-N`: a worker that has the camera's TCP address alone."""
         settings = self._folder / f"{name}.json"
         if name == "camera":
             dump_settings(self.stream, settings)
@@ -50,9 +56,9 @@ class Processes:
             dump_settings(BuilderProcess(self.stream, self._tiled_uri), settings)
             command = ["analyzers.builder", str(settings)]
         else:
-            dump_settings(WorkerProcess(self.stream, name), settings)
+            dump_settings(WorkerProcess(self._seen_by(name), name), settings)
             command = ["analyzers.worker", str(settings)]
-        ready_path(self.stream, name).unlink(missing_ok=True)
+        ready_path(self._seen_by(name), name).unlink(missing_ok=True)
         with (self._folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", *command],
@@ -61,6 +67,15 @@ class Processes:
                 stderr=log,
                 env={**os.environ, "NUMBA_NUM_THREADS": "1"},
             )
+
+    def _seen_by(self, name: str) -> StreamSettings:
+        """Return the stream as a process sees it."""
+        if not name.startswith("away-"):
+            return self.stream
+        home = self._folder / "hosts" / name
+        home.mkdir(parents=True, exist_ok=True)
+        connect = f"tcp://127.0.0.1:{self.stream.tcp_port}"
+        return replace(self.stream, runtime_dir=str(home), data_dir=str(home), connect=connect, tcp_port=0)
 
     def start_all(self, workers: int = 2) -> None:
         """Start everything and wait until it serves."""
@@ -73,7 +88,7 @@ class Processes:
     def wait_ready(self, name: str) -> None:
         """Wait until a process says that it serves."""
         until = time.monotonic() + PATIENCE_S
-        while not ready_path(self.stream, name).exists():
+        while not ready_path(self._seen_by(name), name).exists():
             assert self._running[name].poll() is None, self.log(name)
             assert time.monotonic() < until, self.log(name)
             time.sleep(0.02)
