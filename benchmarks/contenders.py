@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -112,10 +113,8 @@ def learner_1d(world: World, draw: int, averaging_h: float, points: int) -> Warm
     ImportError
         Where `adaptive` is not installed.
     """
-    import adaptive
-
     run = Warming(world, draw, averaging_h)
-    make: Any = adaptive.Learner1D
+    make: Any = import_module("adaptive").Learner1D
     learner = make(None, bounds=(BASE_K, TOP_K))
     for _ in range(points):
         asked = float(learner.ask(1)[0][0])

@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,8 @@ def worker(settings: str, name: str) -> None:
 
 def karabo_source(endpoint: str, size: str, count: str, rate_hz: str) -> None:
     """karabo-bridge, one PUB socket for all consumers."""
-    from karabo_bridge import ServerInThread
-
     images = frames(int(size))
-    server: Any = ServerInThread(endpoint, sock="PUB", maxlen=10)
+    server: Any = import_module("karabo_bridge").ServerInThread(endpoint, sock="PUB", maxlen=10)
     server.start()
     _go()
     for number in _paced(int(count), float(rate_hz)):
@@ -163,9 +162,7 @@ def karabo_source(endpoint: str, size: str, count: str, rate_hz: str) -> None:
 
 def karabo_sink(endpoint: str, size: str, count: str, half: str) -> None:
     """Consume from karabo-bridge."""
-    from karabo_bridge import Client
-
-    client: Any = Client(endpoint, sock="SUB", timeout=SILENCE_S)
+    client: Any = import_module("karabo_bridge").Client(endpoint, sock="SUB", timeout=SILENCE_S)
     adder = _Adder(int(size), int(half))
     _go()
     try:
