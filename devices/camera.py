@@ -152,7 +152,8 @@ class Camera(Device):
     def complete(self) -> ProgressStatus:
         """Return a status that is done when all frames were sent."""
         status = ProgressStatus(self, what="sweep", unit="frames", timeout_s=self.settings.sweep_timeout_s)
-        return run_in_thread(status, self._follow)
+        sweep = self._newest()  # of this moment: the run may be closed before the thread runs
+        return run_in_thread(status, lambda running: self._follow(running, sweep))
 
     def unstage(self) -> list[object]:
         """Close what is still open: the RunEngine calls this whatever happened."""
@@ -235,8 +236,7 @@ class Camera(Device):
                 self._control.trigger(sweep.request.run_uid, sweep.request.sweep)
                 sweep.started = True
 
-    def _follow(self, status: ProgressStatus) -> None:
-        sweep = self._newest()
+    def _follow(self, status: ProgressStatus, sweep: _Sweep) -> None:
         request = sweep.request
         while True:
             sent, total = self._control.progress(request.run_uid, request.sweep)

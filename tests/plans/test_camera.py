@@ -8,6 +8,7 @@ import pytest
 
 from devices.camera_requests import CameraRun, CameraRunEnd, SweepPlan
 from devices.epics import DeviceError
+from stream.camera_control import CameraControl, CameraRefused
 from stream.messages import FieldHistory, SweepRole
 from stream.settings import StreamSettings
 
@@ -80,15 +81,31 @@ def test_progress_is_watched(make_bench):
     assert seen[-1] == (50, 50, "frames")
 
 
-def test_a_sweep_that_is_ended_fails_its_status(make_bench):
-    camera = make_bench(rate_hz=10.0).rig.camera
+@pytest.fixture
+def sweeping(make_bench):
+    """A bench whose camera has a long sweep under way, and the status of its end."""
+    bench = make_bench(rate_hz=10.0)
+    camera = bench.rig.camera
     camera.run.set(CameraRun("run-5")).wait(20)
     camera.prepare(plan(20)).wait(20)
     camera.kickoff().wait(20)
-    status = camera.complete()
-    camera.run.set(CameraRunEnd("abort")).wait(20)
+    return bench, camera.complete()
+
+
+def test_a_sweep_that_the_camera_ended_fails_its_status(sweeping):
+    bench, status = sweeping
+    with CameraControl(bench.settings) as other:
+        other.abort_sweep("run-5", 0)
     with pytest.raises(DeviceError, match="of 200 frames"):
         status.wait(20)
+
+
+def test_a_run_that_is_closed_around_its_sweep_fails_nobody(sweeping):
+    bench, status = sweeping
+    bench.rig.camera.run.set(CameraRunEnd("abort")).wait(20)
+    status.wait(20)
+    assert bench.run_is_closed("run-5")
+    assert bench.rig.camera.get_index() < 200
 
 
 def test_a_source_that_fails_to_arm_gives_its_reason(camera, bench):
@@ -102,8 +119,6 @@ def test_a_source_that_fails_to_arm_gives_its_reason(camera, bench):
 
 
 def test_a_full_ring_holds_the_sweep_until_it_drains(camera, monkeypatch):
-    from stream.camera_control import CameraControl, CameraRefused
-
     camera.run.set(CameraRun("run-7")).wait(20)
     full = threading.Event()
     full.set()
