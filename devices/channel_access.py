@@ -16,8 +16,8 @@ _CONFIRM: Final = struct.pack(">HHHHI", 17, 0, 0, 0, 0)
 _held: list[socket.socket] = []
 
 
-def loopback_variables(ca_port: int) -> dict[str, str]:
-    """Return the variables that keep Channel Access on 127.0.0.1 and `ca_port`.
+def server_variables(ca_port: int) -> dict[str, str]:
+    """Return the variables that keep the Channel Access server of a process on 127.0.0.1 and `ca_port`.
 
     Without them an IOC listens on every interface and the PVAccess server starts beside it.
     """
@@ -27,12 +27,19 @@ def loopback_variables(ca_port: int) -> dict[str, str]:
         "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
         "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
         "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
+        "EPICS_CAS_SERVER_PORT": str(ca_port),
+        "EPICS_CA_MAX_ARRAY_BYTES": "1000000",
+    }
+
+
+def loopback_variables(ca_port: int) -> dict[str, str]:
+    """Return the variables that keep server and clients of a process on 127.0.0.1 and `ca_port`."""
+    return {
+        **server_variables(ca_port),
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         # With the port: libca takes EPICS_CA_SERVER_PORT as early as `import ophyd`, the address list at the first PV.
         "EPICS_CA_ADDR_LIST": f"127.0.0.1:{ca_port}",
         "EPICS_CA_SERVER_PORT": str(ca_port),
-        "EPICS_CAS_SERVER_PORT": str(ca_port),
-        "EPICS_CA_MAX_ARRAY_BYTES": "1000000",
     }
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from devices.channel_access import quiet_repeater, use_loopback
 from stream.settings import StreamSettings
 
 KEY = "0123456789abcdef"
+BRIDGES_MOST = 6
 
 
 class TiledServer:
@@ -82,13 +84,14 @@ def _tiled_key(monkeypatch):
 
 @pytest.fixture(scope="session")
 def ca_ports():
-    """Two Channel Access ports, searched by this process: the first for the bench IOC, the second for a twin's.
+    """Channel Access ports, searched by this process: for the bench IOC, for a twin's, and one for each bridge.
 
     Channel Access reads its environment once per process, so every test that uses EPICS in this process asks for this.
     """
-    ports: list[int] = []
-    for _ in range(2):
-        with socket.socket() as probe:
+    with ExitStack() as probes:
+        ports = []
+        for _ in range(2 + BRIDGES_MOST):
+            probe = probes.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
             ports.append(probe.getsockname()[1])
     use_loopback(ports[0])

@@ -1,0 +1,143 @@
+"""A laboratory: simulated instruments on TCP, and the bridge of each as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from devices.ioc.settings import BridgeProcess, BridgesSettings, SupplySettings
+from stream.health import ready_path
+from stream.settings import StreamSettings, dump_settings
+from tests.devices.ioc.supply_simulator import SupplySimulator
+
+PREFIX = "BRIDGE:"
+
+
+class RunningBridge:
+    """One bridge; it can be ended and started again."""
+
+    def __init__(self, folder, process, port):
+        self.file = folder / f"{process.name}.json"
+        self.log = folder / f"{process.name}.log"
+        self.ready = ready_path(process.stream, process.name)
+        self.module = f"devices.ioc.{process.name}"
+        self.environment = {**os.environ, "EPICS_CA_SERVER_PORT": str(port)}
+        self.process = None
+        dump_settings(process, self.file)
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", self.module, str(self.file)], env=self.environment, stdout=log, stderr=log
+            )
+
+    def wait_ready(self):
+        deadline = time.monotonic() + 60
+        while not self.ready.exists():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def stop(self):
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.terminate()
+        return process.wait(20)
+
+
+class Lab:
+    """Instruments by name, and their bridges."""
+
+    def __init__(self, folder, ports):
+        self.prefix = PREFIX
+        self.magnet = SupplySimulator()
+        self.magnet_x = SupplySimulator()
+        self.settings = BridgesSettings(
+            magnet=SupplySettings(
+                self.magnet.address,
+                x_address=self.magnet_x.address,
+                kind="kepco",
+                timeout_s=0.5,
+                poll_s=0.05,
+                rate_a_per_s=20.0,
+                rate_limit_a_per_s=50.0,
+                limit_a=8.0,
+            ),
+        )
+        stream = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(folder / "data"))
+        self.bridges = {
+            name: RunningBridge(folder, BridgeProcess(stream, name, port, PREFIX, self.settings), port)
+            for name, port in zip(self.settings.names(), ports, strict=False)
+        }
+        for bridge in self.bridges.values():
+            bridge.start()
+        for bridge in self.bridges.values():
+            bridge.wait_ready()
+
+    def close(self):
+        for bridge in self.bridges.values():
+            bridge.stop()
+        for simulator in (self.magnet, self.magnet_x):
+            simulator.stop()
+
+
+@pytest.fixture(scope="session")
+def lab(ca_ports, tmp_path_factory):
+    """All instruments and bridges, shared by the tests: each leaves them as fit for the next as it found them."""
+    laboratory = Lab(tmp_path_factory.mktemp("lab"), ca_ports[2:])
+    yield laboratory
+    laboratory.close()
+
+
+@pytest.fixture
+def connect(lab):
+    """Connects an ophyd device to the bridges."""
+    from devices.epics import wait_connected
+
+    made = []
+
+    def make(kind, settings):
+        device = kind(lab.prefix, settings, name=kind.__name__.lower())
+        made.append(device)
+        wait_connected({device.name: device}, 10)
+        return device
+
+    yield make
+    for device in made:
+        device.destroy()
+
+
+@pytest.fixture
+def pv(lab):
+    """Gives the PV of a name, connected."""
+    from ophyd import EpicsSignal
+
+    made = {}
+
+    def find(name, string=False):
+        if name not in made:
+            made[name] = EpicsSignal(lab.prefix + name, name=name.lower().replace(":", "_"), string=string)
+            made[name].wait_for_connection(timeout=10)
+        return made[name]
+
+    yield find
+    for signal in made.values():
+        signal.destroy()
+
+
+@pytest.fixture
+def until():
+    """Waits for a condition on the instruments."""
+
+    def wait(condition, seconds=10.0):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    return wait
