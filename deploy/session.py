@@ -21,6 +21,18 @@ from stream.state import StatePublisher
 Plan = Generator[Msg, Any, Any]
 
 
+class _ProgressBars(ProgressBarManager):
+    """Progress bars of whatever is waited for; that of a wait which an abort cut short makes room without a warning."""
+
+    def __call__(self, status_objs_or_none: Any) -> None:
+        """Show a wait, or the end of one (None)."""
+        if self.pbar is not None:
+            self.pbar.clear()
+            self.pbar = None
+        if status_objs_or_none is not None:
+            self.pbar = self.pbar_factory(status_objs_or_none)
+
+
 @dataclass
 class Session:
     """What a person at the prompt works with."""
@@ -75,7 +87,7 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     engine.subscribe(cast("Any", archive))
     engine.ask_field = (lambda: ask_field(rig)) if interactive else say_hold
     if interactive:
-        engine.waiting_hook = cast("Any", ProgressBarManager())
+        engine.waiting_hook = cast("Any", _ProgressBars())
     return Session(site, rig_file, engine, rig, archive, publisher)
 
 

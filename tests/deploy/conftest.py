@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ import pytest
 from deploy import processes
 from deploy.site import running_sites
 from tests.deploy.command import User
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""What the tests start inherits it: under `nohup` a session would rightly ignore the hang-up that a test sends."""
 
 
 @contextmanager

@@ -233,8 +233,9 @@ def test_a_plan_refuses_a_rig_without_a_magnet_before_anything_moves(
     session.wait_for("RE.abort()")
     before = {name: pv(name) for name in ("CRYO:TEMPERATURE_K", "MAG:FIELD_Z_GAUSS", "MW:ENABLE", "LASER:SHUTTER")}
     runs = len(list((Path(site.data_dir) / "documents").glob("*.jsonl")))
-    session.type("from dataclasses import replace")
-    session.type("RE(zfc_field_warming(replace(rig, magnet=None), None))")
+    session.type("from dataclasses import replace; from plans.settings import SweepSettings, ZfcSettings")
+    session.type("settings = ZfcSettings(SweepSettings((2857.0, 3401.0), passes=1))")
+    session.type("RE(zfc_field_warming(replace(rig, magnet=None), settings))")
     said = session.wait_for("has no magnet, which this plan needs; add [devices.magnet] to its rig file")
     assert "Traceback" not in said
     assert {name: pv(name) for name in before} == before
