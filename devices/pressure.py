@@ -33,8 +33,9 @@ class Membrane(RigDevice):
         """
         del kwargs
         check_limits(self.name, value, self.settings.limits_bar, "bar")
-        asked = float(fresh_value(self.membrane_bar))
-        now = max(float(fresh_value(self.membrane_bar_rbv)) - self.settings.tolerance_bar, asked)
+        now = float(fresh_value(self.membrane_bar_rbv)) - self.settings.tolerance_bar
+        if not self._refusal():  # else the set point is one that the controller did not take
+            now = max(now, float(fresh_value(self.membrane_bar)))
         if value < now:
             raise LimitError(
                 f"{self.name}: {value:g} bar is below the present {now:g} bar; pressure only increases, "
@@ -50,7 +51,7 @@ class Membrane(RigDevice):
     def _raise(self, status: ProgressStatus, target: float) -> None:
         put_and_wait(self.membrane_bar, target)
         with Watch(done=self.done, bar=self.membrane_bar_rbv) as watch:
-            reason = str(fresh_value(self.reason)).strip()
+            reason = self._refusal()
             if reason:
                 raise DeviceError(f"{self.name}: {target:g} bar refused: {reason}")
             there = watch.wait_for(
@@ -64,6 +65,10 @@ class Membrane(RigDevice):
             raise DeviceError(
                 f"{self.name}: did not reach {target:g} bar, it is at {now:g} bar {fresh_value(self.reason)}"
             )
+
+    def _refusal(self) -> str:
+        """Return why the last put was refused; empty where it was not."""
+        return str(fresh_value(self.reason)).strip()
 
     def _arrived(self, values: dict[str, Any], target: float) -> bool:
         return int(values["done"]) == 1 and abs(float(values["bar"]) - target) <= self.settings.tolerance_bar
