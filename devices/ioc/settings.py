@@ -83,6 +83,41 @@ class SupplySettings(LinkSettings):
 
 
 @dataclass(frozen=True)
+class CryostatBridgeSettings(LinkSettings):
+    """Section `[bridge.cryostat]`: a Lake Shore 336 or 350."""
+
+    output: int = 1
+    """Control output, 1 to 4."""
+    stage_input: str = "A"
+    """Input of the stage's thermometer, which the output controls."""
+    sample_input: str = "B"
+    """Input of the thermometer at the sample."""
+    heater_range: int = 0
+    """Range that a set point switches the heater to where it is off; 0 refuses the set point instead."""
+    limits_k: tuple[float, float] = (3.0, 310.0)
+    """Lowest and highest set point, K."""
+    rate_k_per_min: float = 2.0
+    """Ramp rate where the controller has none, K/min."""
+    rate_limits_k_per_min: tuple[float, float] = (0.1, 5.0)
+    """Slowest and fastest ramp, K/min: a cell with leads bears 1 to 3 K/min."""
+    window_s: float = 60.0
+    """How long the temperatures are looked at to call them at rest, s."""
+    settled_k_per_min: float = 0.05
+    """Drift of stage and sample below which they are, K/min."""
+    settled_k: float = 0.05
+    """Distance of the stage from the set point below which it is there, K."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that contradict each other."""
+        super().__post_init__()
+        low, high = self.rate_limits_k_per_min
+        if not 0.1 <= low <= self.rate_k_per_min <= high <= 100.0:
+            raise ValueError("rate_k_per_min must lie within rate_limits_k_per_min, and those within 0.1 to 100")
+        if not 0 < self.limits_k[0] < self.limits_k[1]:
+            raise ValueError("limits_k must be two ascending temperatures above 0")
+
+
+@dataclass(frozen=True)
 class BridgesSettings:
     """Section `[bridge]` of the rig file: which instruments nvdac itself speaks to; None where it does not."""
 
@@ -90,6 +125,8 @@ class BridgesSettings:
 
     magnet: SupplySettings | None = None
     """Current supply of the coils."""
+    cryostat: CryostatBridgeSettings | None = None
+    """Temperature controller."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the bridges that are there."""

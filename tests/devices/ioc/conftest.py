@@ -9,12 +9,15 @@ import time
 
 import pytest
 
-from devices.ioc.settings import BridgeProcess, BridgesSettings, SupplySettings
+from devices.ioc.settings import BridgeProcess, BridgesSettings, CryostatBridgeSettings, SupplySettings
 from stream.health import ready_path
 from stream.settings import StreamSettings, dump_settings
+from tests.devices.ioc.lakeshore_simulator import LakeShoreSimulator
 from tests.devices.ioc.supply_simulator import SupplySimulator
 
 PREFIX = "BRIDGE:"
+SPEED = 2000.0
+"""Simulated seconds per second of what is slow."""
 
 
 class RunningBridge:
@@ -57,6 +60,7 @@ class Lab:
         self.prefix = PREFIX
         self.magnet = SupplySimulator()
         self.magnet_x = SupplySimulator()
+        self.cryostat = LakeShoreSimulator(SPEED)
         self.settings = BridgesSettings(
             magnet=SupplySettings(
                 self.magnet.address,
@@ -67,6 +71,15 @@ class Lab:
                 rate_a_per_s=20.0,
                 rate_limit_a_per_s=50.0,
                 limit_a=8.0,
+            ),
+            cryostat=CryostatBridgeSettings(
+                self.cryostat.address,
+                timeout_s=0.5,
+                poll_s=0.05,
+                rate_k_per_min=3.0,
+                heater_range=3,
+                window_s=0.3,
+                settled_k_per_min=0.05 * SPEED,
             ),
         )
         stream = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(folder / "data"))
@@ -82,7 +95,7 @@ class Lab:
     def close(self):
         for bridge in self.bridges.values():
             bridge.stop()
-        for simulator in (self.magnet, self.magnet_x):
+        for simulator in (self.magnet, self.magnet_x, self.cryostat):
             simulator.stop()
 
 
