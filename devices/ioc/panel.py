@@ -106,8 +106,8 @@ class Panel:
             self._prefix + name, length=length, datatype=float, on_update=put, always_update=True, blocking=True
         )
 
-    def reading(self, name: str, read: Callable[[], Awaitable[None]]) -> Any:
-        """Make a record that reads once when 1 is put, and is 0 again when done."""
+    def reading(self, name: str, read: Callable[[], Awaitable[str]]) -> Any:
+        """Make a record that reads once when 1 is put, and is 0 again when done; `read` returns what to complain of."""
 
         async def put(asked: int) -> None:
             if not asked:
@@ -115,7 +115,7 @@ class Panel:
             why = await self._permits.refusal(self._instrument, 1)
             try:
                 if not why:
-                    await read()
+                    why = await read()
             except InstrumentError as error:
                 why = str(error)
             finally:

@@ -118,6 +118,101 @@ class CryostatBridgeSettings(LinkSettings):
 
 
 @dataclass(frozen=True)
+class MicrowaveBridgeSettings(LinkSettings):
+    """Section `[bridge.microwave]`: an SRS SG382, SG384 or SG386."""
+
+    limits_dbm: tuple[float, float] = (-60.0, 0.0)
+    """Lowest and highest power, dBm: what the amplifier behind it bears."""
+    limits_mhz: tuple[float, float] = (1.0, 6000.0)
+    """Lowest and highest frequency, MHz; the model has limits of its own."""
+
+
+@dataclass(frozen=True)
+class PressureBridgeSettings(LinkSettings):
+    """Section `[bridge.pressure]`: a PACE 5000 or 6000 that counts in bar."""
+
+    limit_bar: float = 200.0
+    """Highest membrane pressure, bar."""
+    step_limit_bar: float = 10.0
+    """Largest rise at once, bar."""
+    rate_bar_per_s: float = 0.02
+    """How fast the membrane is loaded, bar/s."""
+    tolerance_bar: float = 0.05
+    """Distance from the set point that counts as there, bar."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that cannot work."""
+        super().__post_init__()
+        for key in ("limit_bar", "step_limit_bar", "rate_bar_per_s", "tolerance_bar"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key} must be above 0")
+
+
+@dataclass(frozen=True)
+class MeterSettings(LinkSettings):
+    """What both transport meters have in common."""
+
+    poll_s: float = 1.0
+    """Interval of the readings of the excitation, s."""
+    limits_ua: tuple[float, float] = (0.0, 100.0)
+    """Lowest and highest excitation, uA."""
+    readings: int = 12
+    """Readings of one measurement."""
+    power_limit_uw: float = 10.0
+    """Heat in the sample that is complained of, uW."""
+
+    def __post_init__(self) -> None:
+        """Refuse what gives no standard deviation."""
+        super().__post_init__()
+        if self.readings < 4:
+            raise ValueError("readings must be 4 or more")
+
+
+@dataclass(frozen=True)
+class LockinSettings(MeterSettings):
+    """Section `[bridge.lockin]`: an SRS lock-in amplifier that also drives the current, through a resistor."""
+
+    model: Literal["sr830", "sr860"] = "sr830"
+    """`sr830` (also SR810) or `sr860` (also SR865)."""
+    series_ohm: float = 1e5
+    """Resistor between the sine output and the sample, ohm; large against the sample."""
+
+    def __post_init__(self) -> None:
+        """Refuse a resistor that is none."""
+        super().__post_init__()
+        if not self.series_ohm > 0:
+            raise ValueError("series_ohm must be above 0")
+
+
+@dataclass(frozen=True)
+class DeltaSettings(MeterSettings):
+    """Section `[bridge.delta]`: a Keithley 6221 with a 2182A on its serial port, in delta mode."""
+
+    compliance_v: float = 1.0
+    """Largest voltage over the sample's leads, V."""
+    delay_s: float = 0.002
+    """Rest after each reversal of the current, s."""
+    reading_s: float = 0.1
+    """Time of one delta reading, s: what a measurement may take follows from it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the source does not take."""
+        super().__post_init__()
+        if not 0.1 <= self.compliance_v <= 105.0:
+            raise ValueError("compliance_v must be 0.1 to 105")
+
+
+PROCESSES = {
+    "magnet": ("magnet",),
+    "cryostat": ("cryostat",),
+    "microwave": ("microwave",),
+    "pressure": ("pressure",),
+    "transport": ("lockin", "delta"),
+}
+"""Instrument -> the sections `[bridge.*]` that bring one."""
+
+
+@dataclass(frozen=True)
 class BridgesSettings:
     """Section `[bridge]` of the rig file: which instruments nvdac itself speaks to; None where it does not."""
 
@@ -127,10 +222,24 @@ class BridgesSettings:
     """Current supply of the coils."""
     cryostat: CryostatBridgeSettings | None = None
     """Temperature controller."""
+    microwave: MicrowaveBridgeSettings | None = None
+    """Microwave source."""
+    pressure: PressureBridgeSettings | None = None
+    """Pressure controller of the membrane."""
+    lockin: LockinSettings | None = None
+    """Transport meter: a lock-in amplifier."""
+    delta: DeltaSettings | None = None
+    """Transport meter: delta mode."""
+
+    def __post_init__(self) -> None:
+        """Refuse two instruments behind the same PVs."""
+        if self.lockin is not None and self.delta is not None:
+            raise ValueError("lockin and delta both serve TRANSPORT: keep one")
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the bridges that are there."""
-        return tuple(name for name, part in vars(self).items() if part is not None)
+        """Return the instruments that have a bridge: names of the devices, and of the programs in `devices.ioc`."""
+        there = {name for name, part in vars(self).items() if part is not None}
+        return tuple(name for name, parts in PROCESSES.items() if there.intersection(parts))
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,21 @@ import time
 
 import pytest
 
-from devices.ioc.settings import BridgeProcess, BridgesSettings, CryostatBridgeSettings, SupplySettings
+from devices.ioc.settings import (
+    BridgeProcess,
+    BridgesSettings,
+    CryostatBridgeSettings,
+    LockinSettings,
+    MicrowaveBridgeSettings,
+    PressureBridgeSettings,
+    SupplySettings,
+)
 from stream.health import ready_path
 from stream.settings import StreamSettings, dump_settings
 from tests.devices.ioc.lakeshore_simulator import LakeShoreSimulator
+from tests.devices.ioc.lockin_simulator import LockinSimulator
+from tests.devices.ioc.pace_simulator import PaceSimulator
+from tests.devices.ioc.sg380_simulator import SourceSimulator
 from tests.devices.ioc.supply_simulator import SupplySimulator
 
 PREFIX = "BRIDGE:"
@@ -61,6 +72,17 @@ class Lab:
         self.magnet = SupplySimulator()
         self.magnet_x = SupplySimulator()
         self.cryostat = LakeShoreSimulator(SPEED)
+        self.microwave = SourceSimulator()
+        self.pressure = PaceSimulator(speed=500.0)
+        self.lockin = LockinSimulator("SR860", series_ohm=1e4)
+        self.simulators = (
+            self.magnet,
+            self.magnet_x,
+            self.cryostat,
+            self.microwave,
+            self.pressure,
+            self.lockin,
+        )
         self.settings = BridgesSettings(
             magnet=SupplySettings(
                 self.magnet.address,
@@ -81,6 +103,11 @@ class Lab:
                 window_s=0.3,
                 settled_k_per_min=0.05 * SPEED,
             ),
+            microwave=MicrowaveBridgeSettings(self.microwave.address, timeout_s=0.5, poll_s=0.1),
+            pressure=PressureBridgeSettings(self.pressure.address, timeout_s=0.5, poll_s=0.05),
+            lockin=LockinSettings(
+                self.lockin.address, model="sr860", timeout_s=0.5, poll_s=0.2, series_ohm=1e4, power_limit_uw=1000.0
+            ),
         )
         stream = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(folder / "data"))
         self.bridges = {
@@ -95,7 +122,7 @@ class Lab:
     def close(self):
         for bridge in self.bridges.values():
             bridge.stop()
-        for simulator in (self.magnet, self.magnet_x, self.cryostat):
+        for simulator in self.simulators:
             simulator.stop()
 
 
