@@ -58,7 +58,13 @@ class TwinSettings:
     ripple: float = 3e-4
     """Relative amplitude of the microwave transfer ripple in the baseline."""
     pressure_drift_gpa: float = 0.3
-    """Rise of the mean sigma_ZZ between 150 K and 20 K, GPa."""
+    """Rise of the mean sigma_ZZ between 150 K and 20 K in the first thermal cycle, GPa."""
+    pressure_cycle_gpa: float = 0.6
+    """Standard deviation of what a thermal cycle to below 100 K and back above 250 K changes for good, GPa."""
+    view_drift_um: float = 0.0
+    """How far the view walks between 150 K and 20 K, um; the analysis then needs `registration`."""
+    focus_drift: float = 0.0
+    """How far the focus walks between 150 K and 20 K, in units of the optical blur, added in squares."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.settings import CameraSettings, TwinSettings
+from devices.twin.faults import FrameDroppedError, heat, hot_places, shown_index
 from devices.twin.noise import expose, frame_key
 from devices.twin.spectra import expected_frames
 from devices.twin.state import TwinState, TwinStateError, parse_state
@@ -46,13 +47,14 @@ class TwinCamera:
         self._twin = twin
         self._read_state = read_state
         self._request: SweepRequest | None = None
+        self._state = _resting_state(twin)
         self._expected: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
         self._warm_up()
 
     def _warm_up(self) -> None:
         """Compile and set up everything before the first sweep, so that no plan waits for it."""
         request = SweepRequest("", 0, SweepRole.SINGLE, np.array([2870.0, 2880.0]), 1, 0, FieldHistory.NORMAL_STATE)
-        self.freeze(request, _resting_state(self._twin))
+        self.freeze(request, self._state)
         self.frame(0, 0)
         self._request = None
 
@@ -87,6 +89,7 @@ class TwinCamera:
         frames = expected_frames(truth, state, np.asarray(request.frequency_mhz, dtype=np.float64))
         self._expected = frames.reshape(len(frames), -1)
         self._request = request
+        self._state = state
 
     def frame(self, pass_index: int, index: int) -> NDArray[np.generic]:
         """Return the (y, x) u2 frame of a pass at one index of the frequency list.
@@ -95,14 +98,18 @@ class TwinCamera:
         ------
         TwinStateError
             Before the first `arm`.
+        FrameDroppedError
+            Where the state has the camera drop this frame.
         """
         if self._request is None:
             raise TwinStateError("the twin's camera is not armed")
-        request, noise = self._request, self.noise
+        request, noise, state = self._request, self.noise, self._state
+        if (pass_index, index) == (0, state.dropped_frame):
+            raise FrameDroppedError(f"the camera dropped frame {index} of pass {pass_index}")
         key = frame_key(self._twin.seed, request.run_uid, request.sweep, pass_index, index)
         out = np.empty(self.height * self.width, dtype=np.uint16)
         expose(
-            self._expected[index],
+            self._expected[shown_index(index, state.frequency_slip)],
             np.uint64(key),
             self._twin.laser_noise,
             noise.read_noise_electrons,
@@ -110,6 +117,8 @@ class TwinCamera:
             noise.offset_counts,
             out,
         )
+        if state.hot_pixels:
+            heat(out, hot_places(self._twin.seed, state.hot_pixels, out.size), key)
         return out.reshape(self.height, self.width)
 
     def noise_free(self, index: int) -> NDArray[np.float64]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from stream.messages import FieldHistory
 
-NORMAL_ABOVE_K = 110.0
-"""No part of any sample superconducts above, K."""
+NORMAL_ABOVE_K = 90.0
+"""No part of any sample superconducts above, K: the top of the dome is 80 K, its spread in a pixel 2 K at most."""
 EXPELLED_FRACTION = 0.05
 """Part of the field-cooled field that is expelled on cooling; the rest stays pinned."""
 FIELD_FREE_GAUSS = 0.3

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.twin.faults import ANVIL_BRIGHTNESS
 from devices.twin.state import TwinState
-from devices.twin.truth import Truth
+from devices.twin.truth import REFERENCE_TEMPERATURE_K, Truth
 
 Array = NDArray[np.float64]
 
@@ -60,4 +61,20 @@ def brightness(truth: Truth, state: TwinState) -> Brightness:
     ruby = np.where(truth.ruby, RUBY_LIGHT, 0.0) + 0.02
     scale = settings.electrons_per_frame * (state.laser_power_mw / NOMINAL_LASER_MW if state.shutter else 0.0)
     scale *= temperature_factor(state.sample_temperature_k, dip, 0.06)
+    if state.anvil_failed:
+        shaded = ANVIL_BRIGHTNESS * shaded
     return Brightness(scale * shaded, scale * ruby)
+
+
+def shift_px(truth: Truth, temperature_k: float) -> tuple[float, float]:
+    """Return how far the view has walked since 150 K, (down, right) in pixels: the cold finger shrinks."""
+    settings = truth.settings
+    angle = float(np.random.default_rng([settings.seed, 31]).uniform(0.0, 2.0 * math.pi))
+    walk = settings.view_drift_um / settings.pixel_size_um * (REFERENCE_TEMPERATURE_K - temperature_k) / 130.0
+    return walk * math.sin(angle), walk * math.cos(angle)
+
+
+def blur_px(truth: Truth, temperature_k: float) -> float:
+    """Return the standard deviation of the blur, pixels: the focus walks with the temperature as well."""
+    defocus = truth.settings.focus_drift * (REFERENCE_TEMPERATURE_K - temperature_k) / 130.0
+    return truth.psf_sigma_px * math.hypot(1.0, defocus)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from softioc import alarm, builder
 
+from devices.twin.fault_records import fault_records
 from devices.twin.rig import GAUSS_PER_AMPERE, TwinRig
 from devices.twin.spectrometer import WAVELENGTH_NM
 
@@ -43,7 +44,7 @@ class TwinRecords:
         self._prefix = prefix
         self._catch_up = catch_up
         self._shown: dict[str, Any] = {}
-        self._counts = {"transport": 0, "ruby": 0}
+        self._counts = {"transport": 0, "contacts": 0, "ruby": 0}
         self._microwave()
         self._magnet()
         self._cryostat()
@@ -85,33 +86,42 @@ class TwinRecords:
         )
         return record
 
-    def _switch(self, name: str, take: Callable[[int], None]) -> Any:
-        """Make a settable 0 or 1."""
+    def _switch(self, name: str, take: Taken, reason: Any) -> Any:
+        """Make a settable 0 or 1; a refused put is shown in `reason` and 0 comes back."""
 
         def put(asked: int) -> None:
             self._catch_up()
-            take(1 if asked else 0)
+            why = take(1 if asked else 0)
+            reason.set(why)
+            if why:
+                record.set(0, process=False)
             self.show()
 
-        return builder.longOut(
+        record = builder.longOut(
             self._prefix + name, initial_value=0, on_update=put, always_update=True, blocking=True, DRVL=0, DRVH=1
         )
+        return record
 
-    def _attribute(self, name: str, lowest: float = -math.inf, highest: float = math.inf) -> Taken:
-        """Return a taker that stores a number within limits in the rig."""
+    def _reason(self, instrument: str) -> Any:
+        """Make the text that says why the last put to an instrument was refused."""
+        return builder.longStringIn(f"{self._prefix}{instrument}:REASON", length=256)
+
+    def _output(self, name: str, lowest: float, highest: float, unit: str = "") -> Taken:
+        """Return a taker that changes an output of the rig within limits."""
 
         def take(value: float) -> str:
             if not lowest <= value <= highest:
-                return f"{value:g} is outside {lowest:g} to {highest:g}"
-            setattr(self._rig, name, value)
-            return ""
+                return f"{value:g}{unit} is outside {lowest:g} to {highest:g}{unit}"
+            return self._rig.set_output(name, value)
 
         return take
 
     def _microwave(self) -> None:
         rig = self._rig
-        self._setting("MW:POWER_DBM", "dBm", rig.microwave_power_dbm, self._attribute("microwave_power_dbm", -100, 20))
-        self._switch("MW:ENABLE", lambda value: setattr(rig, "microwave_enable", value))
+        reason = self._reason("MW")
+        power = self._output("microwave_power_dbm", -100, 20, " dBm")
+        self._setting("MW:POWER_DBM", "dBm", rig.microwave_power_dbm, power, reason)
+        self._switch("MW:ENABLE", self._output("microwave_enable", 0, 1), reason)
         self.power = self._number("MW:POWER_DBM_RBV", "dBm")
         self.enable = self._integer("MW:ENABLE_RBV")
         self.list_count = self._integer("MW:LIST_COUNT_RBV")
@@ -133,26 +143,29 @@ class TwinRecords:
 
     def _magnet(self) -> None:
         rig = self._rig
-        self.field_reason = builder.longStringIn(self._prefix + "MAG:REASON", length=256)
+        self.field_reason = self._reason("MAG")
         for axis in ("z", "x"):
             name = f"MAG:FIELD_{axis.upper()}_GAUSS"
             self._setting(name, "G", 0.0, lambda v, axis=axis: rig.set_field_gauss(axis, v), self.field_reason)
-        rate = rig.field_rate_gauss_per_s
+        rate = rig.coils.rate_gauss_per_s
         self._setting("MAG:RATE_GAUSS_PER_S", "G/s", rate, rig.set_field_rate, self.field_reason)
         self.field_z = self._number("MAG:FIELD_Z_GAUSS_RBV", "G", 4)
         self.field_x = self._number("MAG:FIELD_X_GAUSS_RBV", "G", 4)
         self.field_done = self._integer("MAG:DONE", 1)
         self.current = self._number("MAG:CURRENT_A_RBV", "A", 4)
+        self.coil = self._number("MAG:COIL_K_RBV", "K", 1)
 
     def _cryostat(self) -> None:
         rig = self._rig
-        self._setting("CRYO:TEMPERATURE_K", "K", rig.cryostat.target_k, rig.set_temperature_k)
-        self._setting("CRYO:RATE_K_PER_MIN", "K/min", rig.cryostat.rate_k_per_min, rig.set_temperature_rate)
+        reason = self._reason("CRYO")
+        self._setting("CRYO:TEMPERATURE_K", "K", rig.cryostat.target_k, rig.set_temperature_k, reason)
+        self._setting("CRYO:RATE_K_PER_MIN", "K/min", rig.cryostat.rate_k_per_min, rig.set_temperature_rate, reason)
         self.ramp = self._number("CRYO:TEMPERATURE_K_RBV", "K")
         self.stage = self._number("CRYO:STAGE_K_RBV", "K")
         self.sample = self._number("CRYO:SAMPLE_K_RBV", "K")
         self.drift = self._number("CRYO:DRIFT_K_PER_MIN_RBV", "K/min", 4)
         self.settled = self._integer("CRYO:SETTLED", 1)
+        self.compressor = self._integer("CRYO:COMPRESSOR_RBV", 1)
 
     def _transport(self) -> None:
         self.resistance = self._number("TRANSPORT:RESISTANCE_OHM_RBV", "Ohm", 6)
@@ -160,9 +173,13 @@ class TwinRecords:
         self.phase = self._number("TRANSPORT:PHASE_DEG_RBV", "deg")
         self.excitation = self._number("TRANSPORT:CURRENT_UA_RBV", "uA")
         self.resistance_count = self._integer("TRANSPORT:COUNT_RBV")
-        take = self._attribute("current_ua", 0.0, 1000.0)
-        self._setting("TRANSPORT:CURRENT_UA", "uA", self._rig.current_ua, take)
+        rig, reason = self._rig, self._reason("TRANSPORT")
+        self._setting("TRANSPORT:CURRENT_UA", "uA", rig.meter.current_ua, rig.set_transport_current, reason)
+        self._setting("TRANSPORT:MODE", "", rig.meter.mode, rig.set_transport_mode, reason)
         self._reading("TRANSPORT:MEASURE", self._measure)
+        self.contacts = builder.WaveformIn(self._prefix + "TRANSPORT:CONTACTS_OHM_RBV", np.full(4, math.nan))
+        self.contacts_count = self._integer("TRANSPORT:CONTACTS_COUNT_RBV")
+        self._reading("TRANSPORT:CHECK_CONTACTS", self._check_contacts)
 
     def _reading(self, name: str, read: Callable[[], None]) -> None:
         """Make a record that reads once when 1 is put and is 0 again when done."""
@@ -182,16 +199,20 @@ class TwinRecords:
         )
 
     def _measure(self) -> None:
-        ohm, sigma, phase = self._rig.measure_resistance()
-        severity = alarm.NO_ALARM if math.isfinite(ohm) else alarm.INVALID_ALARM
-        self.resistance.set(ohm, severity=severity)
-        self.resistance_sigma.set(sigma, severity=severity)
-        self.phase.set(phase)
+        reading = self._rig.measure_resistance()
+        severity = alarm.NO_ALARM if math.isfinite(reading.ohm) else alarm.INVALID_ALARM
+        self.resistance.set(reading.ohm, severity=severity)
+        self.resistance_sigma.set(reading.sigma_ohm, severity=severity)
+        self.phase.set(reading.phase_deg)
         self._counts["transport"] += 1
+
+    def _check_contacts(self) -> None:
+        self.contacts.set(np.array(self._rig.meter.contacts()))
+        self._counts["contacts"] += 1
 
     def _pressure(self) -> None:
         rig = self._rig
-        self.membrane_reason = builder.longStringIn(self._prefix + "DAC:REASON", length=256)
+        self.membrane_reason = self._reason("DAC")
         self._setting("DAC:MEMBRANE_BAR", "bar", rig.membrane_bar, rig.set_membrane_bar, self.membrane_reason)
         self.membrane = self._number("DAC:MEMBRANE_BAR_RBV", "bar")
         self.load_index = self._integer("DAC:LOAD_INDEX_RBV")
@@ -201,6 +222,7 @@ class TwinRecords:
         self.spectrum = builder.WaveformIn(self._prefix + "RUBY:SPECTRUM", np.zeros(WAVELENGTH_NM.size))
         builder.WaveformIn(self._prefix + "RUBY:WAVELENGTH_NM", WAVELENGTH_NM)
         self.r1 = self._number("RUBY:R1_NM_RBV", "nm", 4)
+        self.r2 = self._number("RUBY:R2_NM_RBV", "nm", 4)
         self.ruby_pressure = self._number("RUBY:PRESSURE_GPA_RBV", "GPa")
         self.ruby_count = self._integer("RUBY:COUNT_RBV")
         self._reading("RUBY:ACQUIRE", self._acquire)
@@ -210,13 +232,16 @@ class TwinRecords:
         severity = alarm.NO_ALARM if math.isfinite(reading.r1_nm) else alarm.INVALID_ALARM
         self.spectrum.set(reading.spectrum)
         self.r1.set(reading.r1_nm, severity=severity)
+        self.r2.set(reading.lines.r2_nm)
         self.ruby_pressure.set(reading.pressure_gpa, severity=severity)
         self._counts["ruby"] += 1
 
     def _laser(self) -> None:
         rig = self._rig
-        self._setting("LASER:POWER_MW", "mW", rig.laser_power_mw, self._attribute("laser_power_mw", 0.0, 500.0))
-        self._switch("LASER:SHUTTER", lambda value: setattr(rig, "shutter", value))
+        reason = self._reason("LASER")
+        power = self._output("laser_power_mw", 0.0, 500.0, " mW")
+        self._setting("LASER:POWER_MW", "mW", rig.laser_power_mw, power, reason)
+        self._switch("LASER:SHUTTER", self._output("shutter", 0, 1), reason)
         self.laser_power = self._number("LASER:POWER_MW_RBV", "mW")
         self.shutter = self._integer("LASER:SHUTTER_RBV")
 
@@ -231,6 +256,7 @@ class TwinRecords:
             return ""
 
         self._setting("TWIN:SPEED", "", self.speed, take)
+        fault_records(self._prefix, self._rig, self._catch_up, self.show)
 
     def show(self) -> None:
         """Bring every readback up to date."""
@@ -242,15 +268,18 @@ class TwinRecords:
             (self.frequency, rig.frequency_mhz[0] if rig.frequency_mhz else 0.0),
             (self.field_z, rig.field["z"]),
             (self.field_x, rig.field["x"]),
-            (self.current, rig.field["z"] / GAUSS_PER_AMPERE),
+            (self.current, rig.coils.supply["z"] / GAUSS_PER_AMPERE),
+            (self.coil, round(rig.coils.temperature_k, 1)),
             (self.field_done, int(rig.field_done)),
             (self.ramp, cryostat.ramp_k),
             (self.stage, cryostat.stage_k),
             (self.sample, cryostat.sample_k),
             (self.drift, cryostat.drift_k_per_min),
             (self.settled, int(cryostat.settled)),
-            (self.excitation, rig.current_ua),
+            (self.compressor, int(cryostat.compressor_on)),
+            (self.excitation, rig.meter.current_ua),
             (self.resistance_count, self._counts["transport"]),
+            (self.contacts_count, self._counts["contacts"]),
             (self.membrane, rig.membrane_bar),
             (self.load_index, rig.load_index),
             (self.membrane_done, int(rig.membrane_done)),

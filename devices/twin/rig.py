@@ -1,4 +1,4 @@
-"""The simulated rig without EPICS: instruments with set points, lags and refusals on one simulated clock.
+"""The simulated rig without EPICS: instruments with set points, lags, refusals and faults on one simulated clock.
 
 Every `set_...` either takes effect and returns an empty text or changes nothing and returns why. `advance` moves the
 clock; `state` freezes what the camera needs.
@@ -11,7 +11,11 @@ import math
 import numpy as np
 
 from devices.settings import TwinSettings
+from devices.twin.cell import Cell
+from devices.twin.coils import FIELD_LIMIT_GAUSS, FIELD_RATE_LIMITS, GAUSS_PER_AMPERE, Coils
+from devices.twin.faults import Faults
 from devices.twin.history import SampleHistory
+from devices.twin.meter import DELTA, LOCK_IN, Meter, ResistanceReading
 from devices.twin.optics import NOMINAL_LASER_MW
 from devices.twin.resistance import ResistanceCurve, resistance_curve
 from devices.twin.spectrometer import RubyReading, take_spectrum
@@ -21,31 +25,22 @@ from devices.twin.truth import REFERENCE_TEMPERATURE_K, truth_of
 
 STEP_S = 1.0
 """Longest simulated step, s."""
-GPA_PER_BAR = 0.5
-"""Mean sigma_ZZ per membrane pressure."""
-MEMBRANE_LIMIT_BAR = 56.0
-"""Highest membrane pressure: 28 GPa."""
-MEMBRANE_RATE_BAR_PER_S = 0.02
-"""How fast the membrane loads."""
-FIELD_LIMIT_GAUSS = 210.0
-"""Highest field of each coil."""
-FIELD_RATE_LIMITS = (0.01, 24.0)
-"""Ramp rates of the coils, G/s: at most 1 A/s."""
-GAUSS_PER_AMPERE = 24.11
-"""Coil constant."""
 LASER_HEATING_K_PER_MW = 0.001
 """Rise of the sample per laser power."""
 MICROWAVE_HEATING_K = 0.02
 """Rise of the sample at -20 dBm."""
+HEATING_K_PER_UW = 0.004
+"""Rise of the sample per power of the transport current in sample and contacts."""
 RUBY_OFFSET_GPA = 0.25
 """Pressure at the ruby against the mean sigma_ZZ over the sample."""
-RESISTANCE_NOISE = 1e-3
-"""Relative noise of one resistance reading."""
+CURRENT_LIMIT_UA = 1000.0
+"""Highest excitation of the transport meter."""
+CURVE_STEP_GPA = 0.1
+"""Loads whose R(T) is told apart."""
+NO_MAINS = "there is no mains power"
+"""Reason of every refusal while the mains are gone."""
 
-
-def load_gpa(membrane_bar: float) -> float:
-    """Mean sigma_ZZ at 150 K of a membrane pressure."""
-    return round(GPA_PER_BAR * membrane_bar, 4)
+__all__ = ["GAUSS_PER_AMPERE", "TwinRig"]
 
 
 class TwinRig:
@@ -61,21 +56,18 @@ class TwinRig:
         self.settings = settings
         self.clock_s = 0.0
         self.cryostat = Cryostat.resting(settings.start_temperature_k)
-        self.field = {"x": 0.0, "z": 0.0}
-        self.field_target = {"x": 0.0, "z": 0.0}
-        self.field_rate_gauss_per_s = 10.0
-        self.membrane_bar = settings.load_gpa / GPA_PER_BAR
-        self.membrane_target_bar = self.membrane_bar
-        self.load_index = 0
+        self.coils = Coils()
+        self.cell = Cell(settings)
+        self.meter = Meter()
+        self.faults = Faults()
         self.microwave_power_dbm = -20.0
         self.microwave_enable = 0
         self.frequency_mhz: tuple[float, ...] = ()
         self.laser_power_mw = NOMINAL_LASER_MW
         self.shutter = 0
-        self.current_ua = 100.0
         self._history = SampleHistory(0.0, self.cryostat.sample_k, self.cryostat.sample_k)
         self._rng = np.random.default_rng([settings.seed, 13])
-        self._curves: dict[float, ResistanceCurve] = {}
+        self._curves: dict[int, ResistanceCurve] = {}
 
     def advance(self, seconds: float) -> None:
         """Move the simulated clock on."""
@@ -85,34 +77,63 @@ class TwinRig:
 
     def _step(self, seconds: float) -> None:
         self.clock_s += seconds
+        mains = not self.faults.mains_lost
+        if not mains:
+            self._lose_mains()
+        self.cell.anvil_failed = self.cell.anvil_failed or bool(self.faults.anvil_failed)
+        self.cryostat.stuck = bool(self.faults.cryostat_stuck)
         self.cryostat.heating_k = self._heating_k()
         self.cryostat.advance(seconds)
-        reach = self.field_rate_gauss_per_s * seconds
-        for axis, target in self.field_target.items():
-            self.field[axis] += max(-reach, min(reach, target - self.field[axis]))
-        self.membrane_bar = min(self.membrane_target_bar, self.membrane_bar + MEMBRANE_RATE_BAR_PER_S * seconds)
-        self._history = self._history.advanced(self.field["z"], self.cryostat.sample_k)
+        self.coils.advance(seconds, mains)
+        self.cell.advance(seconds, self.cryostat.sample_k, mains)
+        self._history = self._history.advanced(self.coils.field["z"], self.cryostat.sample_k)
+
+    def _lose_mains(self) -> None:
+        """Switch off what needs mains; none of it comes back by itself."""
+        self.shutter = self.microwave_enable = 0
+        self.laser_power_mw = 0.0
+        self.coils.collapse()
+        self.cryostat.compressor_on = False
 
     def _heating_k(self) -> float:
         laser = LASER_HEATING_K_PER_MW * self.laser_power_mw if self.shutter else 0.0
         microwave = MICROWAVE_HEATING_K * 10.0 ** ((self.microwave_power_dbm + 20.0) / 10.0)
-        return laser + (microwave if self.microwave_enable else 0.0)
+        # The sample's own resistance is nothing against its contacts'.
+        current = HEATING_K_PER_UW * self.meter.power_uw(0.0) if not self.faults.mains_lost else 0.0
+        return laser + (microwave if self.microwave_enable else 0.0) + current
+
+    @property
+    def field(self) -> dict[str, float]:
+        """Field of each coil, G."""
+        return self.coils.field
 
     @property
     def field_done(self) -> bool:
         """True where both coils are at their set points."""
-        return self.field == self.field_target
+        return self.coils.done
+
+    @property
+    def membrane_bar(self) -> float:
+        """Membrane pressure, bar."""
+        return self.cell.membrane_bar
 
     @property
     def membrane_done(self) -> bool:
         """True where the membrane is at its set point."""
-        return self.membrane_bar == self.membrane_target_bar
+        return self.cell.done
+
+    @property
+    def load_index(self) -> int:
+        """Number of the pressure point."""
+        return self.cell.load_index
 
     def set_temperature_k(self, value: float) -> str:
-        """Ramp the cryostat to a set point."""
+        """Ramp the cryostat to a set point; the compressor starts where it was off."""
         if not SET_LIMITS_K[0] <= value <= SET_LIMITS_K[1]:
             return f"{value:g} K is outside {SET_LIMITS_K[0]:g} to {SET_LIMITS_K[1]:g} K"
-        self.cryostat.target_k = value
+        if self.faults.mains_lost:
+            return NO_MAINS
+        self.cryostat.restart(value)
         return ""
 
     def set_temperature_rate(self, value: float) -> str:
@@ -126,49 +147,62 @@ class TwinRig:
         """Ramp the coil of an axis (`x` or `z`) to a field."""
         if not abs(value) <= FIELD_LIMIT_GAUSS:
             return f"{value:g} G is outside -{FIELD_LIMIT_GAUSS:g} to {FIELD_LIMIT_GAUSS:g} G"
-        self.field_target[axis] = value
+        if self.faults.mains_lost:
+            return NO_MAINS
+        self.coils.set_target(axis, value)
         return ""
 
     def set_field_rate(self, value: float) -> str:
         """Change the ramp rate of the coils, G/s."""
         if not FIELD_RATE_LIMITS[0] <= value <= FIELD_RATE_LIMITS[1]:
             return f"{value:g} G/s is outside {FIELD_RATE_LIMITS[0]:g} to {FIELD_RATE_LIMITS[1]:g} G/s"
-        self.field_rate_gauss_per_s = value
+        self.coils.rate_gauss_per_s = value
         return ""
 
     def set_membrane_bar(self, value: float) -> str:
         """Raise the membrane pressure; it never falls."""
-        present = max(self.membrane_bar, self.membrane_target_bar)
-        if not value <= MEMBRANE_LIMIT_BAR:
-            return f"{value:g} bar is above the limit of {MEMBRANE_LIMIT_BAR:g} bar"
-        if value < present - 1e-9:
-            return f"{value:g} bar is below the present {present:g} bar: pressure only increases"
-        if value > present:
-            self.load_index += 1
-            self.membrane_target_bar = value
+        return NO_MAINS if self.faults.mains_lost else self.cell.set_target(value)
+
+    def set_output(self, name: str, value: float) -> str:
+        """Change `microwave_power_dbm`, `microwave_enable`, `laser_power_mw` or `shutter`; off is always taken."""
+        if self.faults.mains_lost and value > 0.0:
+            return NO_MAINS
+        setattr(self, name, value)
         return ""
 
-    def measure_resistance(self) -> tuple[float, float, float]:
-        """Return resistance in Ohm, its standard deviation in Ohm, and the phase in degrees."""
-        if self.current_ua <= 0.0:
-            return math.nan, math.nan, 0.0
-        ohm = self.resistance_curve().ohm(self.cryostat.sample_k)
-        # Noise of the amplifier: 1e-4 relative at 100 uA on 0.1 Ohm, more at smaller currents.
-        sigma = math.hypot(RESISTANCE_NOISE * ohm, 1e-5 * 100.0 / self.current_ua)
-        return float(self._rng.normal(ohm, sigma)), sigma, float(self._rng.normal(0.4, 0.1))
+    def set_transport_mode(self, value: float) -> str:
+        """Choose how resistance is measured: 0 lock-in, 1 delta mode."""
+        if value not in (LOCK_IN, DELTA):
+            return f"{value:g} is no mode: 0 is lock-in, 1 delta"
+        self.meter.mode = int(value)
+        return ""
+
+    def set_transport_current(self, value: float) -> str:
+        """Change the excitation, uA."""
+        if not 0.0 <= value <= CURRENT_LIMIT_UA:
+            return f"{value:g} uA is outside 0 to {CURRENT_LIMIT_UA:g} uA"
+        self.meter.current_ua = value
+        return ""
+
+    def measure_resistance(self) -> ResistanceReading:
+        """Measure the resistance once."""
+        if self.faults.mains_lost:
+            return ResistanceReading(math.nan, math.nan, 0.0)
+        return self.meter.read(self.resistance_curve().ohm(self.cryostat.sample_k), self._rng)
 
     def resistance_curve(self) -> ResistanceCurve:
-        """Return R(T) at the present load; solved once per load."""
-        load = load_gpa(self.membrane_bar)
-        if load not in self._curves:
-            self._curves[load] = resistance_curve(truth_of(self.settings, load))
-        return self._curves[load]
+        """Return R(T) at the present load; solved once per 0.1 GPa, at the first load asked for in it."""
+        load = self.cell.load_gpa
+        key = round(load / CURVE_STEP_GPA)
+        if key not in self._curves:
+            self._curves[key] = resistance_curve(truth_of(self.settings, load))
+        return self._curves[key]
 
     def take_ruby(self) -> RubyReading:
         """Take a ruby spectrum with the laser as it is."""
         temperature = self.cryostat.sample_k
-        drift = self.settings.pressure_drift_gpa * (REFERENCE_TEMPERATURE_K - temperature) / 130.0
-        pressure = max(0.0, load_gpa(self.membrane_bar) + RUBY_OFFSET_GPA + drift)
+        drift = self.cell.drift_at_gpa(temperature, REFERENCE_TEMPERATURE_K)
+        pressure = max(0.0, self.cell.load_gpa + RUBY_OFFSET_GPA + drift)
         light = self.laser_power_mw / NOMINAL_LASER_MW if self.shutter else 0.0
         return take_spectrum(pressure, temperature, light, self._rng)
 
@@ -178,11 +212,11 @@ class TwinRig:
             sample=self.settings.sample,
             seed=self.settings.seed,
             load_index=self.load_index,
-            load_gpa=load_gpa(self.membrane_bar),
+            load_gpa=self.cell.load_gpa,
             sample_temperature_k=round(self.cryostat.sample_k, 6),
             stage_temperature_k=round(self.cryostat.stage_k, 6),
             temperature_max_since_field_k=round(self._history.temperature_max_since_field_k, 6),
-            field_xyz_gauss=(self.field["x"], 0.0, self.field["z"]),
+            field_xyz_gauss=(self.coils.field["x"], 0.0, self.coils.field["z"]),
             history=self._history.label(),
             field_steps=self._history.answering_steps(),
             microwave_power_dbm=self.microwave_power_dbm,
@@ -190,4 +224,9 @@ class TwinRig:
             laser_power_mw=self.laser_power_mw,
             shutter=self.shutter,
             clock_s=round(self.clock_s, 3),
+            pressure_drift_gpa=self.cell.drift_gpa,
+            dropped_frame=self.faults.dropped_frame,
+            frequency_slip=self.faults.frequency_slip,
+            hot_pixels=self.faults.hot_pixels,
+            anvil_failed=int(self.cell.anvil_failed),
         )

@@ -33,6 +33,12 @@ RATIO_OPTIMUM = 1.5
 """La:Ni ratio of the superconducting phase."""
 RATIO_WIDTH = 0.1
 """Standard deviation of the La:Ni window."""
+D_WAVE_SHARE = 1.0 / 3.0
+"""Share of the seeds with a d-wave curve; the others follow a power law with an exponent between 1 and 4."""
+PINNING_STREAM = 23
+"""Number of the random stream of curve and pinning: with it, seed 1 of S1 has the plateau that the seed paper shows."""
+SATURATION_GAUSS = (160.0, 320.0)
+"""Range of `Crystal.saturation_gauss`: flux trapped at 150 G and base is not yet limited, that near Tc is."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class SampleKind:
 KINDS = {
     kind.name: kind
     for kind in (
-        SampleKind("S1", (30.0, 22.5), 5.0, 0.058, (0.97, 1.0), stripes=False),
+        SampleKind("S1", (30.0, 22.5), 2.5, 0.060, (0.97, 1.0), stripes=False),
         SampleKind("S2", (22.0, 15.0), 8.0, 0.022, (0.70, 1.0), stripes=False),
         SampleKind("S3", (30.0, 22.5), 10.0, 0.020, (0.70, 0.80), stripes=True),
     )
@@ -112,6 +118,10 @@ class Crystal:
     """n of the order parameter 1 - (T/Tc)^n."""
     tc_spread_k: float
     """Half width of the spread of Tc inside one pixel, K."""
+    form: str
+    """Curve of the superfluid fraction against T/Tc, one of `devices.twin.order.FORMS`."""
+    saturation_gauss: float
+    """Change of field at which the pinned currents of the grains reach their limit at T = 0, G (critical state)."""
 
     def radius(self, x: Array, y: Array) -> Array:
         """Distance from the sample's centre in units of its outline: 1 on the edge."""
@@ -234,6 +244,8 @@ def draw_crystal(sample: str, seed: int) -> Crystal:
     rng = np.random.default_rng([seed, *sample.encode()])
     size, azimuth = _shear(rng, kind)
     order = rng.uniform(1.5, 3.5)
+    # A stream of its own: what is drawn here leaves every other draw of the seed as it was.
+    pinning = np.random.default_rng([seed, *sample.encode(), PINNING_STREAM])
     return Crystal(
         kind=kind,
         edge=_outline(rng),
@@ -247,4 +259,6 @@ def draw_crystal(sample: str, seed: int) -> Crystal:
         thickness=_squash(_smooth_field(rng, 45.0), 0.9, 1.1),
         exponent=_squash(_smooth_field(rng, 40.0), order - 0.5, order + 0.5),
         tc_spread_k=float(rng.uniform(0.8, 2.0)),
+        form="d-wave" if pinning.random() < D_WAVE_SHARE else "power",
+        saturation_gauss=float(pinning.uniform(*SATURATION_GAUSS)),
     )

@@ -8,6 +8,8 @@ so that the field does not wrap around.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, sparse
@@ -16,8 +18,15 @@ from scipy.sparse import linalg
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+Step = Callable[[Array], Array]
+"""A linear map of the sample's pixels."""
+
 SMALLEST_SUPERFLUID = 1e-4
 """Superfluid factor of normal places in the London equation: a finite, very long Pearl length."""
+TOLERANCE = 1e-8
+"""Residual of the London equation against its right side."""
+MOST_ROUNDS = 500
+"""Rounds after which the London equation counts as not solvable."""
 
 
 class Screening:
@@ -49,7 +58,8 @@ class Screening:
         self._sheet = 0.5 * k * lift
         self._lateral = (-1j * kx / safe, -1j * ky / safe)
         self._number = np.full(mask.shape, -1, dtype=np.int64)
-        self._number[mask] = np.arange(int(mask.sum()))
+        self._count = int(mask.sum())
+        self._number[mask] = np.arange(self._count)
 
     def _transform(self, image: Array) -> NDArray[np.complex128]:
         return np.asarray(fft.rfft2(image, s=self._padded), dtype=np.complex128)
@@ -67,19 +77,29 @@ class Screening:
         """Transform of b_z of a London film of Pearl length `pearl_um` / superfluid (y, x), per unit of H."""
         return self._sheet * self._transform(self.stream_function(superfluid, pearl_um))
 
-    def stream_function(self, superfluid: Array, pearl_um: float, iterations: int = 4) -> Array:
+    def stream_function(self, superfluid: Array, pearl_um: float) -> Array:
         """(y, x) stream function g of the film's current per unit of H, um.
 
-        The non-local term is small against the Pearl term for the films treated here (Lambda well above the sample's
-        radius), so a few rounds with the local operator factorised once converge.
+        Conjugate gradients with the factorised local operator as preconditioner: a few rounds where the Pearl length is
+        above the sample's radius, some dozens down to the Meissner limit.
+
+        Raises
+        ------
+        ArithmeticError
+            Where the solution does not converge.
         """
         stream = np.zeros(self.mask.shape)
         if not np.any(superfluid[self.mask] > SMALLEST_SUPERFLUID):
             return stream
-        solve = linalg.splu(self._operator(pearl_um / np.maximum(superfluid, SMALLEST_SUPERFLUID))).solve
-        for _ in range(iterations):
-            own = self._back(0.5 * self._k * self._transform(stream))
-            stream[self.mask] = solve(-1.0 - own[self.mask])
+        local = self._operator(pearl_um / np.maximum(superfluid, SMALLEST_SUPERFLUID))
+        precondition = linalg.splu(local).solve
+
+        def whole(values: Array) -> Array:
+            image = np.zeros(self.mask.shape)
+            image[self.mask] = values
+            return local @ values + self._back(0.5 * self._k * self._transform(image))[self.mask]
+
+        stream[self.mask] = _conjugate_gradients(whole, precondition, np.full(self._count, -1.0))
         return stream
 
     def _operator(self, pearl_um: Array) -> sparse.csc_matrix:
@@ -113,6 +133,26 @@ class Screening:
     def normal_field(self, transform: NDArray[np.complex128]) -> Array:
         """(y, x) b_z in units of H alone."""
         return self._back(transform)
+
+
+def _conjugate_gradients(operator: Step, precondition: Step, right: Array) -> Array:
+    """Solve operator(x) = right for a symmetric positive definite operator."""
+    found = np.zeros_like(right)
+    residual = right.copy()
+    search = precondition(residual)
+    fall = float(residual @ search)
+    goal = TOLERANCE * float(np.linalg.norm(right))
+    for _ in range(MOST_ROUNDS):
+        ahead = operator(search)
+        length = fall / float(search @ ahead)
+        found += length * search
+        residual -= length * ahead
+        if float(np.linalg.norm(residual)) <= goal:
+            return found
+        lifted = precondition(residual)
+        before, fall = fall, float(residual @ lifted)
+        search = lifted + fall / before * search
+    raise ArithmeticError(f"the London equation does not converge within {MOST_ROUNDS} rounds")
 
 
 def _padded_length(length: int) -> int:

@@ -1,7 +1,8 @@
 """Spectra of the twin: eight resonances per pixel by exact diagonalisation, and the noise-free frames of a list.
 
 PL(f) = background + centres(x, y) baseline(f) [1 - sum over groups and lines of C L((f - f0)/Gamma)], blurred by the
-optics frame by frame: a pixel's spectrum is a mixture of its surroundings, as in a real microscope.
+optics frame by frame: a pixel's spectrum is a mixture of its surroundings, as in a real microscope. A view that drifts
+with the temperature is moved as a whole, frame by frame.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from devices.twin.optics import brightness, temperature_factor
+from devices.twin.optics import blur_px, brightness, shift_px, temperature_factor
 from devices.twin.state import TwinState
 from devices.twin.truth import Truth
 from physics.constants import stress_set
@@ -56,7 +57,7 @@ def resonances(truth: Truth, state: TwinState) -> Resonances:
     """Return the resonances at a state."""
     settings = truth.settings
     rotation = miscut_rotation(settings.miscut_deg, settings.miscut_azimuth_deg)
-    stress_culet = truth.stress_at(state.sample_temperature_k)
+    stress_culet = truth.stress_at(state.sample_temperature_k, state.pressure_drift_gpa)
     stress = rotate_stress(stress_culet, rotation)
     field = truth.field_gauss(state.field_steps, state.field_xyz_gauss) @ rotation.T
     d_mhz = zero_field_splitting_mhz(min(state.sample_temperature_k, 500.0), ZERO_FIELD_MODEL)
@@ -138,7 +139,7 @@ def expected_frames(truth: Truth, state: TwinState, frequency_mhz: Array) -> Arr
     """Return (f, y, x) mean photo-electrons of each frame of a list, MHz, without noise."""
     lines = resonances(truth, state)
     light = brightness(truth, state)
-    shape = truth.sample.shape
+    shape, temperature = truth.sample.shape, state.sample_temperature_k
     frames = np.empty((frequency_mhz.size, shape[0] * shape[1]), dtype=np.float32)
     _fill(
         frequency_mhz.astype(np.float32),
@@ -152,5 +153,8 @@ def expected_frames(truth: Truth, state: TwinState, frequency_mhz: Array) -> Arr
     )
     frames = frames.reshape(-1, *shape)
     for axis in (1, 2):
-        frames = ndimage.gaussian_filter1d(frames, truth.psf_sigma_px, axis=axis, mode="nearest")
+        frames = ndimage.gaussian_filter1d(frames, blur_px(truth, temperature), axis=axis, mode="nearest")
+    shift = shift_px(truth, temperature)
+    if any(shift):
+        frames = ndimage.shift(frames, (0.0, *shift), order=3, mode="nearest")
     return np.ascontiguousarray(frames, dtype=np.float32)

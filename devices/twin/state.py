@@ -49,6 +49,16 @@ class TwinState:
     """1 where the shutter is open."""
     clock_s: float = 0.0
     """Simulated time since the start, s."""
+    pressure_drift_gpa: float | None = None
+    """Rise of the mean sigma_ZZ between 150 K and 20 K in this thermal cycle, GPa; that of the settings where None."""
+    dropped_frame: int = -1
+    """Index of a frame that is not delivered; -1: none."""
+    frequency_slip: int = -1
+    """Index from which frames show the frequency before their own; -1: none."""
+    hot_pixels: int = 0
+    """Number of hot pixels."""
+    anvil_failed: int = 0
+    """1 where an anvil broke."""
 
     def point(self) -> StatePoint:
         """Return the state point that goes into the sweep's messages."""

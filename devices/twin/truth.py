@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from scipy import ndimage
 from devices.settings import TwinSettings
 from devices.twin.history import FieldStep
 from devices.twin.layout import lead_mask, lead_polygons, ruby_mask, ruby_polygon
+from devices.twin.order import superfluid_fraction
 from devices.twin.samples import REFERENCE_LOAD_GPA, TAU_CRITICAL_GPA, Crystal, draw_crystal
 from devices.twin.screening import Screening
 from physics.geometry import miscut_rotation, rotate_stress
@@ -37,6 +39,8 @@ PEARL_UM = 150.0
 """Pearl length of a fully superconducting place, um, of the coherent part."""
 CALIBRATION_PIXELS = 96
 """Pixels of 1 um along each side of the grid on which the size of the response is set."""
+REFERENCE_FIELD_GAUSS = 97.0
+"""Field whose answer `Truth.response` and `Truth.s` are, G."""
 RESPONSES = ("granular", "coherent")
 """Names of the response models."""
 
@@ -79,7 +83,9 @@ class Truth:
     """Solver of the response on this grid."""
     calibration: Calibration
     """Size of the response."""
-    _cache: dict[tuple[str, float], Array] = field(default_factory=dict[tuple[str, float], Array], repr=False)
+    _cache: dict[tuple[str, float], NDArray[Any]] = field(
+        default_factory=dict[tuple[str, float], NDArray[Any]], repr=False
+    )
 
     @property
     def sigma_zz_gpa(self) -> Array:
@@ -98,49 +104,100 @@ class Truth:
         return np.hypot(self.stress_gpa[..., 3], self.stress_gpa[..., 4])
 
     @property
+    def shear_gpa(self) -> Array:
+        """(y, x, 2) the shear vector (sigma_XZ, sigma_YZ) at 150 K, GPa."""
+        return np.stack((self.stress_gpa[..., 4], self.stress_gpa[..., 3]), axis=-1)
+
+    @property
+    def in_plane_gpa(self) -> Array:
+        """(y, x) mean in-plane stress (sigma_XX + sigma_YY)/2 at 150 K, GPa."""
+        return 0.5 * (self.stress_gpa[..., 0] + self.stress_gpa[..., 1])
+
+    @property
+    def la_ni(self) -> Array:
+        """(y, x) La:Ni ratio; NaN off the sample."""
+        return np.where(self.sample, self.crystal.la_ni(self.x_um, self.y_um), np.nan)
+
+    @property
+    def thickness_um(self) -> Array:
+        """(y, x) thickness of the sample, um; 0 beside it."""
+        thickness = self.crystal.kind.thickness_um * self.crystal.thickness(self.x_um, self.y_um)
+        return np.where(self.sample, thickness, 0.0)
+
+    @property
     def hole(self) -> Mask:
         """(y, x) True on the sample where the shear is above critical."""
         return self.sample & (self.tau_gpa > TAU_CRITICAL_GPA)
 
-    def stress_at(self, temperature_k: float) -> Array:
-        """(y, x, 6) stress at a temperature, GPa: the cell tightens on cooling."""
-        rise = self.settings.pressure_drift_gpa * (REFERENCE_TEMPERATURE_K - temperature_k) / 130.0
+    def stress_at(self, temperature_k: float, drift_gpa: float | None = None) -> Array:
+        """(y, x, 6) stress at a temperature, GPa: the cell tightens on cooling.
+
+        `drift_gpa` is the rise of the mean sigma_ZZ between 150 K and 20 K; that of the settings where None.
+        """
+        drift = self.settings.pressure_drift_gpa if drift_gpa is None else drift_gpa
+        rise = drift * (REFERENCE_TEMPERATURE_K - temperature_k) / 130.0
         return self.stress_gpa * (1.0 + rise / max(self.load_gpa, 1.0))
 
     def superfluid(self, temperature_k: float) -> Array:
-        """(y, x) order parameter 1 - (T/Tc)^n, averaged over the spread of Tc inside a pixel; 0 where normal."""
+        """(y, x) superfluid fraction, averaged over the spread of Tc inside a pixel; 0 where normal."""
         exponent = self.crystal.exponent(self.x_um, self.y_um)
         total = np.zeros(self.sample.shape)
         for shift in (-1.0, 0.0, 1.0):
             tc = np.where(self.tc_local_k > 0.0, self.tc_local_k + shift * self.crystal.tc_spread_k, 0.0)
             ratio = np.divide(temperature_k, tc, out=np.full(tc.shape, 2.0), where=tc > 0.0)
-            total += np.maximum(0.0, 1.0 - np.minimum(ratio, 2.0) ** exponent)
+            total += superfluid_fraction(self.crystal.form, ratio, exponent)
         return total / 3.0
 
     def response(self, temperature_k: float) -> Array:
-        """(y, x, 3) field of the sample per unit of applied field after a zero-field cool and warming to T."""
+        """(y, x, 3) field of the sample per unit of applied field after a zero-field cool and warming to T.
+
+        It is that of `REFERENCE_FIELD_GAUSS`: pinned currents have a limit, so the answer is not quite linear.
+        """
         return self._kept("response", temperature_k, self._respond)
 
-    def _kept(self, what: str, temperature_k: float, make: Callable[[float], Array]) -> Array:
+    def _kept(self, what: str, temperature_k: float, make: Callable[[float], NDArray[Any]]) -> NDArray[Any]:
         """Return `make(temperature_k)`, remembered while the memory it takes allows."""
         key = (what, round(temperature_k, 4))
         if key not in self._cache:
             value = make(key[1])
             value.setflags(write=False)
-            while self._cache and (len(self._cache) + 1) * value.nbytes > CACHE_BYTES:
+            while self._cache and sum(one.nbytes for one in self._cache.values()) + value.nbytes > CACHE_BYTES:
                 self._cache.pop(next(iter(self._cache)))
             self._cache[key] = value
         return self._cache[key]
 
     def _respond(self, temperature_k: float) -> Array:
-        superfluid = self.superfluid(temperature_k)
-        if not superfluid.any():
-            return np.zeros((*self.sample.shape, 3))
-        thick = superfluid * self.crystal.thickness(self.x_um, self.y_um)
-        transform = self.calibration.film * self.screening.coherent(thick, PEARL_UM)
-        if self.calibration.grains > 0.0:
-            transform = transform - self.calibration.grains * self.screening.granular(thick)
-        return self.screening.field(transform)
+        step = FieldStep(REFERENCE_FIELD_GAUSS, temperature_k)
+        return self.answer_gauss((step,)) / REFERENCE_FIELD_GAUSS
+
+    def _thick(self, temperature_k: float) -> Array:
+        """(y, x) superfluid fraction times thickness over its mean."""
+        return self.superfluid(temperature_k) * self.crystal.thickness(self.x_um, self.y_um)
+
+    def _film(self, temperature_k: float) -> NDArray[np.complex128]:
+        """Transform of b_z of the coherent part per unit of field."""
+        return self.calibration.film * self.screening.coherent(self._thick(temperature_k), PEARL_UM)
+
+    def answer_gauss(self, steps: tuple[FieldStep, ...]) -> Array:
+        """(y, x, 3) field of the sample's currents after changes of the applied field, G.
+
+        The film answers each change linearly. The grains are in the critical state: their magnetisation follows the
+        field until pinning gives way, and the limit falls as the superfluid fraction to the power 3/2.
+        """
+        magnetisation = np.zeros(self.sample.shape)
+        transform: NDArray[Any] = np.zeros((), dtype=np.complex128)
+        for step in steps:
+            thick = self._thick(step.temperature_max_k)
+            if not thick.any():
+                continue
+            if self.calibration.film > 0.0:
+                film = self._kept("film", step.temperature_max_k, self._film)
+                transform = transform + step.gauss * film
+            limit = self.crystal.saturation_gauss * thick * np.sqrt(self.superfluid(step.temperature_max_k))
+            magnetisation = np.clip(magnetisation + step.gauss * thick, -limit, limit)
+        if self.calibration.grains > 0.0 and magnetisation.any():
+            transform = transform - self.calibration.grains * self.screening.granular(magnetisation)
+        return self.screening.field(transform) if transform.ndim else np.zeros((*self.sample.shape, 3))
 
     def s(self, temperature_k: float) -> Array:
         """(y, x) s = B/H along the culet normal after a zero-field cool, as sharp as it is at the NV layer."""
@@ -178,15 +235,12 @@ class Truth:
         Parameters
         ----------
         steps
-            Changes of the applied field along Z while the sample was cold, each with the highest temperature since:
-            the sample answers each of them as after a zero-field cool, warmed to that temperature.
+            Changes of the applied field along Z while the sample was cold, in order, each with the highest
+            temperature since, which is what the sample answers with.
         field_xyz_gauss
             Applied field, G.
         """
-        total = np.broadcast_to(np.array(field_xyz_gauss, dtype=np.float64), (*self.sample.shape, 3)).copy()
-        for step in steps:
-            total += step.gauss * self.response(step.temperature_max_k)
-        return total
+        return np.array(field_xyz_gauss, dtype=np.float64) + self.answer_gauss(steps)
 
     def tc_apparent_k(self, threshold: float = 0.003, step_k: float = 1.0) -> Array:
         """(y, x) highest temperature at which noise-free |s - 1| exceeds a threshold, K; 0 where it never does."""

@@ -84,7 +84,7 @@ def test_pressure_only_increases(fresh_twin):
     client.put("DAC:MEMBRANE_BAR", 46.0)
     assert client.get("DAC:REASON", text=True) == ""
     assert client.until("DAC:DONE", 1, 1)
-    assert client.state()["load_gpa"] == pytest.approx(23.0)
+    assert client.state()["load_gpa"] == pytest.approx(23.0, abs=0.1), "the last part comes by creep"
     assert client.get("DAC:LOAD_INDEX_RBV") == 1
 
 

@@ -62,3 +62,17 @@ def test_lateral_field_is_odd_around_a_disk():
     field = screening.field(screening.granular(-np.ones(mask.shape)))
     np.testing.assert_allclose(field[..., 0], -field[:, ::-1, 0], atol=1e-6)
     np.testing.assert_allclose(field[..., 0], field[..., 1].T, atol=1e-6)
+
+
+def test_a_meissner_disk_has_the_moment_and_the_shielding_of_the_closed_form():
+    """g(0) = -4 a H / pi, moment -(8/3) H a^3 and no field inside, in the limit of a vanishing Pearl length."""
+    radius, pixels, pixel = 30.0, 256, 0.5
+    mask = disk(radius, pixels, pixel)
+    screening = Screening(mask, pixel, 1.0, 0.0)
+    stream = screening.stream_function(np.ones(mask.shape), 1e-3 * radius)
+    moment = stream.sum() * pixel**2
+    assert moment == pytest.approx(-8.0 / 3.0 * radius**3, rel=0.02)
+    middle = slice(pixels // 2 - 1, pixels // 2 + 1)
+    assert stream[middle, middle].mean() == pytest.approx(-4.0 * radius / np.pi, rel=0.02)
+    field = 1.0 + screening.normal_field(screening.coherent(np.ones(mask.shape), 1e-3 * radius))
+    assert np.abs(field[disk(0.6 * radius, pixels, pixel)]).max() < 0.01
