@@ -23,6 +23,7 @@ from analyzers.fitting import warm_up as warm_up_fits
 from analyzers.health import WorkerBoard
 from analyzers.offline import fit_and_keep, sweep_cube
 from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.protocol import history_flags
 from analyzers.questions import Questions
 from analyzers.report import make_report, resolved_share
 from analyzers.rescue import Unresolved
@@ -196,6 +197,8 @@ class Builder:
             unresolved = 1.0 - resolved_share(maps, run.maps.regions.judged)
             if unresolved > 0.5:
                 self._publisher.event(Severity.MINOR, f"sweep {number}: {unresolved:.0%} of the sample is unresolved")
+            for flag in history_flags(maps.start):
+                self._publisher.event(Severity.MAJOR, f"sweep {number}: {flag}")
             self._show(run, maps)
 
     def _show(self, run: RunWork, maps: SweepMaps) -> None:

@@ -15,6 +15,7 @@ from analyzers.fitmap import Doublet, FitMap
 from analyzers.maps import FieldRatioMap, field_ratio
 from analyzers.masks import Flags, PixelFlag, apply_flags, find_flags, flag_counts
 from analyzers.prepare import fit_terms, view_of
+from analyzers.protocol import history_flags
 from analyzers.regions import Regions, regions_of
 from analyzers.registration import Drift, at_reference, find_drift
 from analyzers.rescue import Unresolved, rescue
@@ -283,6 +284,8 @@ class RunMaps:
             "microwave_off_frames": int(np.count_nonzero(maps.start.frequency_mhz == 0.0)) * maps.start.passes,
             "registration": _about_drift(maps.drift),
             "no_s_because": maps.ratio_reason,
+            "history": str(maps.start.state.history),
+            "history_flags": list(history_flags(maps.start)),
             "off_sample_region": ratio.off_sample_name if ratio else "none",
             "off_sample_ratio": ratio.off_sample_ratio if ratio else 1.0,
             "off_sample_ratio_sigma": ratio.off_sample_sigma if ratio else 0.0,

@@ -12,6 +12,7 @@ from analyzers.map_planes import MAP_DESCRIPTIONS, MAP_UNITS
 from analyzers.maps import FieldRatioMap
 from analyzers.outlook import onset_outlook
 from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.protocol import history_flags
 from analyzers.tc import TcMaps, ladder, tc_of_points
 from stream.messages import Json, SweepRole
 
@@ -127,7 +128,7 @@ def make_products(run: RunMaps) -> Products | None:
     if warming is None and opening is None:
         return None
     planes: dict[str, NDArray[np.generic]] = {}
-    attributes: Json = {**run.run_attributes(), "sweeps": sorted(run.finals)}
+    attributes: Json = {**run.run_attributes(), "sweeps": sorted(run.finals), "history_flags": flagged(run)}
     if warming is not None:
         planes |= _stack(warming)
         attributes |= _about_reference(warming)
@@ -144,6 +145,12 @@ def make_products(run: RunMaps) -> Products | None:
         planes |= {name: stress[name] for name in PRODUCT_UNITS if name in stress and name not in planes}
         attributes["sigma_zz_systematics_gpa"] = dict(opening.stress.systematics_gpa)
     return Products(planes, attributes)
+
+
+def flagged(run: RunMaps) -> Json:
+    """Return what is wrong with the order of the sweeps, by number of the sweep; empty where all is well."""
+    rows = {str(number): list(history_flags(maps.start)) for number, maps in sorted(run.finals.items())}
+    return {number: flags for number, flags in rows.items() if flags}
 
 
 def _about_reference(warming: FinalLadder) -> Json:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.pipeline import RunMaps, SweepMaps
+from analyzers.protocol import wrong_history
 from analyzers.status import StatusCode
 from analyzers.tc import TcMaps
 from stream.messages import AnalysisReport, SweepRole
@@ -74,7 +75,7 @@ def _why_not(maps: SweepMaps, coverage: float) -> str:
         return maps.ratio_reason
     if coverage < SMALLEST_COVERAGE:
         return f"only {coverage:.0%} of the sample is resolved"
-    return ""
+    return wrong_history(maps.start)
 
 
 def _s_values(maps: SweepMaps, judged: NDArray[np.bool_]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

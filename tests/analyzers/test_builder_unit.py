@@ -18,6 +18,7 @@ from analyzers.storage import MapStore
 from stream.alarms import AlarmBook
 from stream.maps_file import read_maps
 from stream.messages import (
+    FieldHistory,
     RunMode,
     RunStop,
     SweepAbort,
@@ -138,6 +139,19 @@ def test_a_run_is_stored_reported_and_finished(bench, swept):
     assert bench.publisher.channels["analysis"]["valid"]
     assert maps_path(bench.data_dir, "run-1", str(header["version"]), "products").exists()
     assert not bench.alarms()
+
+
+def test_a_map_of_a_field_cooled_sample_is_said_flagged_and_not_valid(bench, swept):
+    (first, tiles), (second, more) = swept
+    cooled = dataclasses.replace(second, state=dataclasses.replace(second.state, history=FieldHistory.FC))
+    _play(bench, [(first, tiles), (cooled, more)])
+    ((severity, text),) = bench.alarms()
+    assert severity == "MAJOR"
+    assert text.startswith("sweep 1: the sample's history is FC")
+    assert not bench.publisher.channels["analysis"]["valid"]
+    version = str(bench.publisher.channels["run"]["version"])
+    _, attributes = read_maps(maps_path(bench.data_dir, "run-1", version, "products"))
+    assert list(attributes["history_flags"]) == ["1"]
 
 
 def test_a_replay_that_gives_the_same_bits_says_nothing(tmp_path, swept):
