@@ -49,8 +49,8 @@ def _d_wave_table(points: int = 201) -> tuple[Array, Array]:
     # Energies in units of 2T: the integrand is below 1e-10 beyond 12.
     energy: Array = np.linspace(0.0, 12.0, 481)
     fraction = np.empty(points)
-    fraction[0] = 1.0
-    for n in range(1, points):
+    fraction[0], fraction[-1] = 1.0, 0.0
+    for n in range(1, points - 1):
         gap = D_WAVE_GAP * math.tanh(math.pi / D_WAVE_GAP * math.sqrt(4.0 / 3.0 * (1.0 / t[n] - 1.0)))
         nodal = gap * np.cos(2.0 * phi)[:, None] / (2.0 * t[n])
         inner = np.cosh(np.hypot(energy, nodal)) ** -2

@@ -60,6 +60,17 @@ def test_remnant_is_the_mirror_image_of_the_screening():
     assert np.corrcoef(trapped[cold], 1.0 - TRUTH.s(20.0)[cold])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_7_to_10_gauss_are_trapped_after_a_field_cool_at_150_gauss(seed):
+    truth = truth_of(TwinSettings(seed=seed))
+    history = walk((150, 150), (150, 20), (0, 20))
+    trapped = truth.field_gauss(history.answering_steps(), (0.0, 0.0, history.field_gauss))[..., 2]
+    strong = truth.sample & (truth.s(20.0) < 0.955)
+    assert 7.0 < np.median(trapped[strong]) < 8.0
+    assert np.percentile(trapped[strong], 1) > 6.0
+    assert 9.0 < trapped.max() < 10.5
+
+
 def test_warming_removes_the_remnant_for_good():
     history = walk((150, 150), (150, 20), (0, 20), (0, 100), (0, 20))
     assert np.abs(normal_field(history)).max() < 0.5
