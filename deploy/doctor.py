@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,6 +55,7 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
     except DeployError as error:
         return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), "mend the file")]
     findings += [_rig(rig_name, rig), _ports(rig), _epics(rig), _ring(rig), _cores(rig), _other_hosts(rig)]
+    findings += _instruments(rig)
     if warm:
         findings.append(_warm(rig))
     return findings
@@ -184,12 +185,37 @@ def _epics(rig: RigFile) -> Finding:
     if rig.twin is not None:
         return Finding("EPICS", True, "the twin's IOC gets loopback and a port of its own")
     addresses = os.environ.get("EPICS_CA_ADDR_LIST", "").strip()
+    if rig.bridge.names() and not addresses:
+        return Finding("EPICS", True, "each bridge gets loopback and a port of its own; no other IOC is searched")
     automatic = os.environ.get("EPICS_CA_AUTO_ADDR_LIST", "YES").upper() != "NO"
     mend = "set EPICS_CA_ADDR_LIST to the addresses of your IOCs and EPICS_CA_AUTO_ADDR_LIST=NO"
     if not addresses:
         where = "searches every network of this machine" if automatic else "has no address to search"
         return Finding("EPICS", False, where, mend)
     return Finding("EPICS", True, f"searches {addresses}" + (" and every network" if automatic else ""))
+
+
+def _instruments(rig: RigFile) -> list[Finding]:
+    """Ask each instrument behind a bridge who it is, which moves nothing; not those that a site speaks to."""
+    from devices.ioc.link import InstrumentError, VisaLink
+
+    lines = [(name, part.address, part) for name, part in vars(rig.bridge).items() if part is not None]
+    if rig.bridge.magnet is not None and rig.bridge.magnet.x_address:
+        lines.append(("magnet", rig.bridge.magnet.x_address, rig.bridge.magnet))
+    busy = [site.name for site in _known_sites() if site.bridge_ports]
+    if lines and busy:
+        return [Finding("instruments", True, f"not asked: site {busy[0]} speaks to instruments")]
+    findings: list[Finding] = []
+    for name, address, part in lines:
+        link = VisaLink(replace(part, address=address))
+        try:
+            findings.append(Finding(f"bridge {name}", True, f"{address}: {link.ask('*IDN?')[:60]}"))
+        except InstrumentError as error:
+            mend = "" if "pip install" in str(error) else "check address and cable, and that it is switched on"
+            findings.append(Finding(f"bridge {name}", False, str(error), mend))
+        finally:
+            link.close()
+    return findings
 
 
 def _ring(rig: RigFile) -> Finding:

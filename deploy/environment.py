@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from deploy.site import Site
-from devices.channel_access import loopback_variables
+from devices.channel_access import loopback_variables, search_variables
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -15,6 +15,8 @@ def process_environment(site: Site) -> dict[str, str]:
     environment = dict(os.environ)
     if site.ca_port:  # a laboratory's IOCs are found by its own variables
         environment.update(loopback_variables(site.ca_port))
+    elif site.bridge_ports:
+        environment.update(search_variables(site.bridge_ports.values(), environment))
     environment.update(dict.fromkeys(ONE_THREAD, "1"))
     environment["NVDAC_TILED_API_KEY"] = site.tiled_api_key
     environment["TILED_SINGLE_USER_API_KEY"] = site.tiled_api_key

@@ -49,6 +49,9 @@ def make_site(name: str, rig_path: Path, rig: RigFile, data_dir: Path, parts: Pa
         "tiled": take_port(rig.rig.tiled_port, "the Tiled server") if parts.tiled else 0,
         "ca": take_port(0, "Channel Access") if parts.instruments and rig.twin is not None else 0,
     }
+    if parts.instruments:
+        bridges = [f"bridge-{name}" for name in rig.bridge.names()]
+        ports |= {name: take_port(0, f"the Channel Access of {name}") for name in bridges}
     require_folder(data_dir, "data folder")
     require_space(data_dir, DATA_FLOOR_MIB, "a site")
     if parts.camera:
@@ -102,6 +105,7 @@ def _programs(site: Site, rig: RigFile, stream: StreamSettings, parts: Parts) ->
         programs.append(_web(site, stream))
     if parts.instruments and rig.twin is not None:
         programs.append(_twin(site, rig, stream))
+    programs += [_bridge(site, rig, stream, name, port) for name, port in site.bridge_ports.items()]
     if parts.camera:
         programs.append(_camera(site, rig, stream))
     if parts.analyzers:
@@ -151,6 +155,14 @@ def _twin(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
     assert rig.twin is not None
     settings = TwinProcess(stream, rig.twin, rig.devices.prefix)
     return python_program("ioc", "devices.twin.ioc", _write(site, "ioc", settings), priority=10)
+
+
+def _bridge(site: Site, rig: RigFile, stream: StreamSettings, name: str, port: int) -> Program:
+    from devices.ioc.settings import BridgeProcess
+
+    settings = BridgeProcess(stream, name, port, rig.devices.prefix, rig.bridge, load_index=rig.sample.load_index)
+    module = f"devices.ioc.{name.removeprefix('bridge-')}"
+    return python_program(name, module, _write(site, name, settings), priority=10)
 
 
 def _camera(site: Site, rig: RigFile, stream: StreamSettings) -> Program:

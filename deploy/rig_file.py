@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from analyzers.settings import AnalysisSettings
 from deploy.errors import DeployError
+from devices.ioc.settings import BridgesSettings
 from devices.settings import CameraSettings, DevicesSettings, TwinSettings
 from stream.settings import StreamSettings
 
@@ -126,6 +127,16 @@ class RigFile:
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     plan: PlanSection = field(default_factory=PlanSection)
     twin: TwinSettings | None = None
+    bridge: BridgesSettings = field(default_factory=BridgesSettings)
+
+    def __post_init__(self) -> None:
+        """Refuse bridges that nobody would use, or that the twin stands in for."""
+        names = self.bridge.names()
+        if names and self.twin is not None:
+            raise ValueError("[twin] and [bridge.*] serve the same PVs: remove one of them")
+        for name in names:
+            if getattr(self.devices, name) is None:
+                raise ValueError(f"there is a bridge to the {name}, and no [devices.{name}] that uses it: add it")
 
     def stream_settings(self, runtime_dir: str, data_dir: str) -> StreamSettings:
         """Return the stream's settings with the places of a site."""
@@ -183,6 +194,8 @@ def _explain(path: Path, row: Any) -> str:
         return f"{path}: unknown key {where!r}; {hint}"
     if row["type"] in ("missing", "missing_argument"):
         return f"{path}: {where!r} is missing; add it (see deploy/rigs/twin-s1.toml for an example)"
+    if row["type"] == "value_error":  # of a whole section: said by us, in full
+        return f"{path}: {f'[{where}] ' if where else ''}{row['msg'].removeprefix('Value error, ')}"
     return f"{path}: {where!r}: {row['msg']} (it is {row['input']!r})"
 
 

@@ -51,6 +51,8 @@ class Site:
     """Names of the supervised processes."""
     metrics_ports: Mapping[str, int] = field(default_factory=dict[str, int])
     """Process -> port on loopback where it serves its metrics."""
+    bridge_ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Bridge -> its Channel Access server port on loopback."""
 
     @property
     def web_url(self) -> str:
@@ -185,6 +187,7 @@ def new_site(name: str, rig_file: Path, data_dir: Path, ports: Mapping[str, int]
         tiled_port=ports.get("tiled", 0),
         ca_port=ports.get("ca", 0),
         tiled_api_key=os.environ.get("NVDAC_TILED_API_KEY") or secrets.token_hex(24),
+        bridge_ports={name: port for name, port in ports.items() if name.startswith("bridge-")},
     )
     with held(), _one_at_a_time(root):
         _refuse_second(site)

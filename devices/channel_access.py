@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 _REPEATER_PORT: Final = "EPICS_CA_REPEATER_PORT"
@@ -41,6 +42,22 @@ def loopback_variables(ca_port: int) -> dict[str, str]:
         "EPICS_CA_ADDR_LIST": f"127.0.0.1:{ca_port}",
         "EPICS_CA_SERVER_PORT": str(ca_port),
     }
+
+
+def search_variables(ca_ports: Iterable[int], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which a client finds the IOCs on these ports of 127.0.0.1, and those it found before.
+
+    Parameters
+    ----------
+    ca_ports
+        Ports of the IOCs on this machine.
+    environment
+        The variables so far: what a laboratory's own EPICS_CA_ADDR_LIST names is searched first.
+    """
+    before = environment.get("EPICS_CA_ADDR_LIST", "").split()
+    found = {"EPICS_CA_ADDR_LIST": " ".join(dict.fromkeys([*before, *(f"127.0.0.1:{port}" for port in ca_ports)]))}
+    # Who has named no address has no other IOC: searching every network would only find a stranger's.
+    return found if before else {**found, "EPICS_CA_AUTO_ADDR_LIST": "NO"}
 
 
 def use_loopback(ca_port: int) -> None:

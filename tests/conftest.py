@@ -120,3 +120,13 @@ def bench_ioc(ca_ports):
         yield prefix
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def lab(ca_ports, tmp_path_factory):
+    """Simulated instruments and their bridges; each test leaves them as fit for the next as it found them."""
+    from tests.devices.ioc.lab import Lab
+
+    laboratory = Lab(tmp_path_factory.mktemp("lab"), ca_ports[2:])
+    yield laboratory
+    laboratory.close()

@@ -90,8 +90,9 @@ class DeltaMode:
             yield from self._wait_for_readings()
             volt = numbers(self._link.ask("TRAC:DATA?"), "delta readings, V", settings.readings, -120.0, 120.0)
         finally:
-            with contextlib.suppress(InstrumentError):  # the source goes off with the run's end, too
+            with contextlib.suppress(InstrumentError):
                 self._link.tell("SOUR:SWE:ABOR")
+                self._link.ask("SOUR:DELT:ARM?")  # answered once the source is off
         return self._resistance(np.asarray(volt), ua)
 
     def _start(self) -> None:

@@ -48,6 +48,9 @@ def test_the_twin_rig_describes_the_demo() -> None:
         ("workers = 2", 'workers = "two"', "'rig.workers'"),
         ("lines = 4", "lines = 12", "allowed are 1 to 8"),
         ("[rig]", "[rig", "not readable as TOML"),
+        ("[rig]", '[bridge.magnet]\naddress = "GPIB0::6::INSTR"\n[rig]', "[twin] and [bridge.*] serve the same PVs"),
+        ("[rig]", '[bridge.magnet]\nadres = "GPIB0::6::INSTR"\n[rig]', "did you mean 'address'?"),
+        ("[rig]", '[bridge.magnet]\naddress = ""\n[rig]', "[bridge.magnet] address is empty"),
     ],
 )
 def test_a_mistake_is_named_with_what_to_do(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from devices.rig import connect_rig
-from devices.settings import all_devices
+from devices.settings import DevicesSettings, all_devices
 from stream.camera_control import CameraControl, CameraRefused
 from stream.frame_server import FrameServer
 from stream.messages import AnalysisReport, StatePoint, SweepRequest
@@ -106,19 +106,19 @@ def report(run_uid: str, sweep: int, **changes: object) -> AnalysisReport:
 class Bench:
     """Everything a plan needs, and what the tests look at."""
 
-    def __init__(self, folder, prefix: str, rate_hz: float = 0.0) -> None:
+    def __init__(self, folder, devices: DevicesSettings, rate_hz: float = 0.0) -> None:
         self.settings = StreamSettings(
             runtime_dir=str(folder / "bench"), data_dir=str(folder / "frames"), ring_mib=4, bands=2, heartbeat_s=0.05
         )
         self.maker = TestCardMaker(rate_hz)
         self._ends = ExitStack()
         try:
-            self._start(prefix)
+            self._start(devices)
         except BaseException:
             self._ends.close()
             raise
 
-    def _start(self, prefix: str) -> None:
+    def _start(self, devices: DevicesSettings) -> None:
         noise = {"source": "gain", "electrons_per_count": 8.0}
         info = {"mode": "SIMULATED", "pixel_size_um": 1.0, "noise": noise}
         self.publisher = self._ends.enter_context(StatePublisher(self.settings, "session"))
@@ -129,7 +129,7 @@ class Bench:
         self._ends.callback(self.server.stop)
         self.builder = AnsweringBuilder(self.settings)
         self._ends.callback(self.builder.close)
-        self.rig = connect_rig("bench", all_devices(prefix), self.settings, publisher=self.publisher)
+        self.rig = connect_rig("bench", devices, self.settings, publisher=self.publisher)
         self._ends.callback(self.rig.close)
 
     def run_is_closed(self, run_uid: str) -> bool:
@@ -148,11 +148,12 @@ class Bench:
 
 @pytest.fixture
 def make_bench_at(tmp_path):
-    """Makes a bench on the PVs of a prefix."""
+    """Makes a bench on the PVs of a prefix, or on chosen devices."""
     made = []
 
-    def make(prefix: str, rate_hz: float = 0.0) -> Bench:
-        made.append(Bench(tmp_path, prefix, rate_hz))
+    def make(devices: str | DevicesSettings, rate_hz: float = 0.0) -> Bench:
+        chosen = all_devices(devices) if isinstance(devices, str) else devices
+        made.append(Bench(tmp_path, chosen, rate_hz))
         return made[-1]
 
     yield make
