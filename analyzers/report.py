@@ -7,6 +7,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.fitmap import FitMap
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.protocol import wrong_history
 from analyzers.status import StatusCode
@@ -15,6 +16,9 @@ from stream.messages import AnalysisReport, SweepRole
 
 SMALLEST_COVERAGE = 0.2
 """Share of the sample that must be resolved for a report to be valid."""
+
+LINE_QUANTILES = 9
+"""Quantiles of a line's centres that are reported."""
 
 
 def make_report(
@@ -54,7 +58,33 @@ def make_report(
         candidate_temperature_k=np.asarray(candidates, dtype=np.float64),
         tc_density_per_k=np.asarray(density, dtype=np.float64),
         expected_information_bits=np.asarray(information, dtype=np.float64),
+        **lines_seen(maps.fit, judged),
     )
+
+
+def lines_seen(fit: FitMap, judged: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Return where each line lies over the judged pixels, how wide it is and whether s hangs on it.
+
+    Only lines that a tenth of the pixels resolve; the outermost half per cent of the centres on either side is left
+    out, so that no single wrong fit widens a window.
+    """
+    outer = fit.pairs[0] if fit.pairs else ()
+    shares = np.linspace(0.005, 0.995, LINE_QUANTILES)
+    centres: list[NDArray[np.float64]] = []
+    widths: list[float] = []
+    dense: list[float] = []
+    for line in range(fit.centre_mhz.shape[0]):
+        found = judged & np.isfinite(fit.centre_mhz[line]) & (fit.line_status[line] == StatusCode.OK)
+        if np.count_nonzero(found) < 0.1 * max(1, np.count_nonzero(judged)):
+            continue
+        centres.append(np.quantile(fit.centre_mhz[line][found].astype(np.float64), shares))
+        widths.append(float(np.median(fit.fwhm_mhz[line][found])))
+        dense.append(float(line in outer))
+    return {
+        "line_centre_mhz": np.array(centres).reshape(len(centres), LINE_QUANTILES if centres else 0),
+        "line_fwhm_mhz": np.array(widths),
+        "line_dense": np.array(dense),
+    }
 
 
 def resolved_share(maps: SweepMaps, judged: NDArray[np.bool_]) -> float:

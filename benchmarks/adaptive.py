@@ -27,7 +27,7 @@ from benchmarks.contenders import (
     policy,
 )
 from benchmarks.frequencies import frequencies
-from benchmarks.ladders import AVERAGING_H, DRAWS, TWO_KELVIN_POINTS, frontier
+from benchmarks.ladders import AVERAGING_H, DRAWS, TWO_KELVIN_POINTS, Frontier, frontier
 from benchmarks.loads import loads
 from benchmarks.oracle import oracle
 from benchmarks.warming import World, make_world
@@ -57,20 +57,30 @@ def ours(world: World) -> dict[str, Any]:
     }
 
 
-def row_of(world: World) -> dict[str, Any]:
+def contenders(world: World, work: Path) -> dict[str, Frontier]:
+    """Return hours and errors of every contender on a world, from the work folder where they are there."""
+    path = work / f"contenders-{world.sample}-{world.seed}.json"
+    if path.exists():
+        return {name: Frontier.of(row) for name, row in json.loads(path.read_text()).items()}
+    amplitude = float(np.percentile(np.abs(world.s[0] - 1.0), 95.0))
+    deltas = tuple(part * amplitude for part in ADAPTIVE_SCAN_DELTAS)
+    found = {
+        "tuned_ladder": frontier(world),
+        "two_kelvin_ladder": frontier(world, (TWO_KELVIN_POINTS,), AVERAGING_H[1:7]),
+        "bluesky_adaptive_scan": peer_frontier(adaptive_scan, world, deltas, AVERAGING_H[2:8]),
+        "learner_1d": peer_frontier(learner_1d, world, LEARNER_POINTS, AVERAGING_H[2:8]),
+        "oracle": oracle(world),
+    }
+    path.write_text(json.dumps({name: row.values() for name, row in found.items()}) + "\n")
+    return found
+
+
+def row_of(world: World, work: Path) -> dict[str, Any]:
     """Return one world's row: our run, and the hours in which each contender reaches the same error."""
     begin = time.process_time()
     mine = ours(world)
     goal = mine["tc_error_k"]
-    amplitude = float(np.percentile(np.abs(world.s[0] - 1.0), 95.0))
-    deltas = tuple(part * amplitude for part in ADAPTIVE_SCAN_DELTAS)
-    hours = {
-        "tuned_ladder": frontier(world).hours_to(goal),
-        "two_kelvin_ladder": frontier(world, (TWO_KELVIN_POINTS,), AVERAGING_H[1:7]).hours_to(goal),
-        "bluesky_adaptive_scan": peer_frontier(adaptive_scan, world, deltas, AVERAGING_H[2:8]).hours_to(goal),
-        "learner_1d": peer_frontier(learner_1d, world, LEARNER_POINTS, AVERAGING_H[2:8]).hours_to(goal),
-        "oracle": oracle(world).hours_to(goal),
-    }
+    hours = {name: row.hours_to(goal) for name, row in contenders(world, work).items()}
     return {
         "sample": world.sample,
         "seed": world.seed,
@@ -117,7 +127,7 @@ def temperatures(samples: tuple[str, ...], seeds: tuple[int, ...], work: Path) -
         for seed in seeds:
             path = work / f"row-{sample}-{seed}.json"
             if not path.exists():
-                row = row_of(make_world(sample, seed, work))
+                row = row_of(make_world(sample, seed, work), work)
                 path.write_text(json.dumps(row, indent=1) + "\n")
                 LOG.info("%s seed %d: %.0f s", sample, seed, row["cpu_s"])
     rows = [json.loads(path.read_text()) for path in sorted(work.glob("row-*.json"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,15 @@ class Frontier:
     """(p, t) hours."""
     error_k: Array
     """(p, t) error of Tc; infinite where too few pixels are resolved."""
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Frontier:
+        """Return the frontier that `values` came from."""
+        return cls(*(np.array(values[key], dtype=np.float64) for key in ("points", "hours", "error_k")))
+
+    def values(self) -> dict[str, Any]:
+        """Return it as plain lists, for JSON."""
+        return {"points": self.points.tolist(), "hours": self.hours.tolist(), "error_k": self.error_k.tolist()}
 
     def hours_to(self, error_k: float) -> float:
         """Return the fewest hours of a ladder with at most this error; infinite where none reaches it."""

@@ -111,6 +111,18 @@ class PlanSection:
     """Highest temperature, in the normal state, K."""
     tc_max_k: float = 95.0
     """No sample here superconducts above this, K."""
+    zero_field_windows_mhz: tuple[tuple[float, float, int], ...] = ()
+    """Windows of the sweeps about zero field, of a whole load."""
+    zero_field_passes: int = 12
+    """Their passes: all lines overlap there."""
+    zero_field_analysis: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Keys of `[analysis]` that have other values for them, such as lines and doublets."""
+    across_windows_mhz: tuple[tuple[float, float, int], ...] = ()
+    """Windows of the sweep with a transverse field, of a whole load."""
+    across_gauss: float = 40.0
+    """That field, G."""
+    remnant_gauss: float = 150.0
+    """Field of the field cool of a whole load, G."""
 
 
 @dataclass(frozen=True)

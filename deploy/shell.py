@@ -19,6 +19,7 @@ from deploy.site import Site, find_site
 
 BANNER = """nvdac session on {name}: live page {url}
   RE(history())      zero-field cool and field warming of the rig file, with its adaptive ladder
+  RE(load())         whole pressure point: stress map, warming, field cool and remnant
   RE(sweep())        one ODMR sweep here and now
   suspend()          hold plans while laser, cryostat, analysis or ring are not well
   where()            every position; rig, plans, catalog are there too
@@ -95,8 +96,10 @@ def shell_names(session: Any) -> dict[str, Any]:
     """Return what is at hand at the prompt."""
     from bluesky import plan_stubs, plans
 
-    from deploy.plan_arguments import history_settings, run_info, sweep_settings
+    from deploy.calibrate import newest_coil
+    from deploy.plan_arguments import history_settings, load_settings, run_info, sweep_settings
     from devices.stream_watch import StreamWatch
+    from plans.calibration_runs import calibrate_camera, calibrate_direction, calibrate_ruby, calibrate_thermometer
     from plans.calibrations import calibrate_coil, power_series
     from plans.histories import zfc_field_warming
     from plans.loading import pressure_ladder
@@ -109,13 +112,22 @@ def shell_names(session: Any) -> dict[str, Any]:
 
     rig_file, rig = session.rig_file, session.rig
 
+    def coil() -> Any:
+        """Return the newest calibration of the coil on record; None where there is none."""
+        found = newest_coil(Path(session.site.data_dir))
+        return None if found is None else found.coil()
+
     def history(**md: Any) -> Any:
         """Zero-field cool and field warming as the rig file describes it."""
-        return zfc_field_warming(rig, history_settings(rig_file), run_info(rig_file), md=md)
+        return zfc_field_warming(rig, history_settings(rig_file, coil()), run_info(rig_file), md=md)
 
     def sweep(**md: Any) -> Any:
         """One ODMR sweep at the present state point."""
         return odmr(rig, sweep_settings(rig_file), run_info(rig_file), md=md)
+
+    def load(**md: Any) -> Any:
+        """Whole pressure point as the rig file describes it: stress map, warming, remnant."""
+        return whole_load(rig, load_settings(rig_file, coil()), run_info(rig_file), md=md)
 
     def suspend() -> None:
         """Hold plans while the laser is off, the cryostat out of band, the analysis stale or the ring full."""
@@ -135,6 +147,7 @@ def shell_names(session: Any) -> dict[str, Any]:
         "RE": session.engine,
         "rig": rig,
         "history": history,
+        "load": load,
         "sweep": sweep,
         "where": where,
         "catalog": catalog,
@@ -147,6 +160,10 @@ def shell_names(session: Any) -> dict[str, Any]:
         "reference_map": reference_map,
         "linecut": linecut,
         "calibrate_coil": calibrate_coil,
+        "calibrate_camera": calibrate_camera,
+        "calibrate_direction": calibrate_direction,
+        "calibrate_ruby": calibrate_ruby,
+        "calibrate_thermometer": calibrate_thermometer,
         "power_series": power_series,
         "whole_load": whole_load,
         "pressure_ladder": pressure_ladder,

@@ -33,6 +33,15 @@ SCALARS: Final = (
     "open_fraction",
 )
 """Numbers of an `AnalysisReport` that go into the documents as they are."""
+REPORT_ARRAYS: Final = (
+    "candidate_temperature_k",
+    "tc_density_per_k",
+    "expected_information_bits",
+    "line_centre_mhz",
+    "line_fwhm_mhz",
+    "line_dense",
+)
+"""Arrays of an `AnalysisReport`."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class ReportListener:
 def report_of(update: StateUpdate) -> AnalysisReport | None:
     """Return the report of an update of the channel `analysis`; None where it is not one."""
     values: dict[str, Any] = dict(update.header)
-    for key in ("candidate_temperature_k", "tc_density_per_k", "expected_information_bits"):
+    for key in REPORT_ARRAYS:
         values[key] = np.asarray(update.arrays.get(key, _NO_ARRAY), dtype=np.float64)
     try:
         return AnalysisReport(**values)

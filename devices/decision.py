@@ -8,7 +8,7 @@ from typing import Any
 from ophyd import Component, Device, Kind, Signal
 from ophyd.status import Status
 
-POLICY_VERSION = "quantiser-2"
+POLICY_VERSION = "quantiser-3"
 """Name of the policy; a change in what it decides changes it."""
 
 
@@ -27,6 +27,7 @@ class DecisionRecord(Device):
     path_json = Component(Signal, value="[]", kind=Kind.normal)
     scores_json = Component(Signal, value="{}", kind=Kind.normal)
     inputs_json = Component(Signal, value="{}", kind=Kind.normal)
+    frequencies_json = Component(Signal, value="[]", kind=Kind.normal)
     policy = Component(Signal, value=POLICY_VERSION, kind=Kind.normal)
 
     def __init__(self, *, name: str = "decision", **kwargs: Any) -> None:

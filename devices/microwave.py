@@ -39,11 +39,12 @@ class MicrowaveSource(RigDevice):
         return run_in_thread(status, lambda _: put_and_wait(self.power_dbm, float(power_dbm)))
 
     def prepare(self, frequency_mhz: Sequence[float]) -> ProgressStatus:
-        """Load the frequencies of one pass, MHz; the status fails where the source took another number of them."""
+        """Load the frequencies of one pass, MHz, 0 for its output off; fails where the source took another number."""
         frequencies = np.asarray(frequency_mhz, dtype=np.float64)
         if frequencies.size == 0:
             raise DeviceError(f"{self.name}: the frequency list is empty")
-        for edge in (frequencies.min(), frequencies.max()):
+        on = frequencies[frequencies != 0.0]
+        for edge in (on.min(), on.max()) if on.size else ():
             check_limits(f"{self.name} frequency", float(edge), self.settings.limits_mhz, "MHz")
         return run_in_thread(ProgressStatus(self, what="microwave list"), lambda _: self._load(frequencies))
 

@@ -3,8 +3,9 @@
 Flux that has entered the sample remembers the highest temperature, so the path only ever rises: what is jumped over is
 lost. The policy therefore looks at the whole remaining path. For a path T0 < T1 < ... < top the expected error of Tc,
 averaged over the superconducting pixels, is the sum over its cells of (share of Tc in the cell) * (its width) / 4
-(the mean distance from the middle of the cell), and every point costs `point_price_k`. The path that minimises the sum
-is found by dynamic programming on a 0.5 K grid; where the density is smooth its steps are proportional to
+(the mean distance from the middle of the cell), and every point costs the hours of its settling and sweep, each worth
+`hour_price_k` (or `point_price_k` per point; the ramps cost the same on every path). The path that minimises the sum is
+found by dynamic programming on a 0.5 K grid; where the density is smooth its steps are proportional to
 density^(-1/2), the optimal quantiser. The first step of that path is the decision.
 """
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from plans.averaging import with_passes
 from plans.ladder import Decision, PointSummary, TemperatureLimits
+from plans.prior import with_prior
 
 __all__ = ["Decision", "PointSummary", "TemperatureLimits", "decide", "fixed_step", "percent"]
 
@@ -45,7 +47,8 @@ def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decisi
     Decision
         `next_temperature_k` is above the last set point and at most `limits.top_k`, which ends the ladder.
     """
-    return with_passes(_where(history, limits), history, limits)
+    seen = with_prior(history, limits)
+    return with_passes(_where(seen, limits), seen, limits)
 
 
 def _where(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decision:
@@ -163,7 +166,7 @@ class _Landscape:
 
     def _cell_cost(self, start: int, stop: int, limits: TemperatureLimits) -> float:
         width = float(self.grid_k[stop] - self.grid_k[start])
-        return ERROR_PER_WIDTH * width * float(self.share[stop] - self.share[start]) + limits.point_price_k
+        return ERROR_PER_WIDTH * width * float(self.share[stop] - self.share[start]) + limits.price_k
 
     def _solve(self, limits: TemperatureLimits) -> tuple[Array, list[int]]:
         """Return the cost of the cheapest path to the top from each grid point, and its next point."""

@@ -34,6 +34,17 @@ class TemperatureLimits:
     """Uncertainty of Tc that the averaging aims at, K."""
     reference_passes: int = 0
     """Passes of the opening reference, whose noise all temperatures share; 0 where it adds none."""
+    hour_price_k: float = 0.0
+    """What an hour is worth: a further point is taken where it lowers the mean expected error of Tc by this much per
+    hour that it costs, K/h; 0 takes `point_price_k` whatever a point costs."""
+    settle_h: float = 0.0
+    """How long the cryostat takes to settle at a point, beyond its ramp, h; the plan measures it."""
+    pass_h: float = 0.0
+    """How long one pass takes, h; the plan measures it."""
+    prior_tc_k: tuple[float, ...] = ()
+    """Temperatures of `prior_weight`, ascending, K; empty: nothing is known beforehand."""
+    prior_weight: tuple[float, ...] = ()
+    """How likely Tc is there beforehand, against an even spread; positive everywhere: nothing is excluded."""
 
     def __post_init__(self) -> None:
         """Refuse limits that contradict each other."""
@@ -45,6 +56,16 @@ class TemperatureLimits:
             raise ValueError("passes must satisfy 1 <= passes_min <= passes_max")
         if not 0 < self.tc_goal_k < inf or self.reference_passes < 0:
             raise ValueError("tc_goal_k must be positive and reference_passes not negative")
+        if min(self.hour_price_k, self.settle_h, self.pass_h) < 0.0:
+            raise ValueError("hour_price_k, settle_h and pass_h must not be negative")
+        if len(self.prior_tc_k) != len(self.prior_weight) or any(not 0 < weight < inf for weight in self.prior_weight):
+            raise ValueError("prior_weight needs a positive weight for each of prior_tc_k")
+
+    @property
+    def price_k(self) -> float:
+        """What one further point costs, in K of the mean expected error of Tc."""
+        hours = self.settle_h + max(1, self.passes_min) * self.pass_h
+        return self.hour_price_k * hours if self.hour_price_k and hours else self.point_price_k
 
 
 @dataclass(frozen=True)

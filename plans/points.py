@@ -43,16 +43,27 @@ class Points:
         passes
             Passes instead of those of `sweep`; 0 keeps them.
         """
+        number, temperature = yield from self._take(sweep, role, history, passes)
+        yield from wait_analysis(self.rig, self.run_uid, number, sweep.analysis_timeout_s)
+        return temperature
+
+    def expose(self, sweep: SweepSettings, role: SweepRole, history: FieldHistory) -> MsgGenerator[None]:
+        """Take one point and wait for no map of it: frames that hold no lines, or a sweep that decides nothing."""
+        yield from self._take(sweep, role, history, 0)
+
+    def _take(
+        self, sweep: SweepSettings, role: SweepRole, history: FieldHistory, passes: int
+    ) -> MsgGenerator[tuple[int, float]]:
+        """Return the number of the sweep and the sample's temperature, K."""
         cryostat: Any = self.rig.cryostat
         resistance = yield from measure_transport(self.rig)
         load = yield from self._load_index()
-        plan = SweepPlan(role, sweep.frequency_mhz, passes or sweep.passes, load, history)
+        plan = SweepPlan(role, sweep.listed_mhz, sweep.traversals(passes), load, history)
         number = yield from odmr_sweep(self.rig, plan, sweep)
-        temperature = yield from read_now(cryostat.sample_k)
+        temperature = 0.0 if cryostat is None else (yield from read_now(cryostat.sample_k))
         yield from record_state(self.rig)
         yield from self.journal.point(temperature, resistance)
-        yield from wait_analysis(self.rig, self.run_uid, number, sweep.analysis_timeout_s)
-        return temperature
+        return number, temperature
 
     def _load_index(self) -> MsgGenerator[int]:
         membrane: Any = self.rig.pressure

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from plans.adaptive import decide
+from plans.again import again_decision, second_warming
 from plans.ladder import Decision, PointSummary, TemperatureLimits
 
 
@@ -35,9 +36,12 @@ def trim_history(history: Sequence[PointSummary]) -> tuple[PointSummary, ...]:
     return (*older, history[-1])
 
 
-def inputs_to_json(history: Sequence[PointSummary], limits: TemperatureLimits) -> str:
-    """Return the inputs of a decision as canonical JSON."""
-    value = {"history": [dataclasses.asdict(row) for row in history], "limits": dataclasses.asdict(limits)}
+def inputs_to_json(history: Sequence[PointSummary], limits: TemperatureLimits, again: int | None = None) -> str:
+    """Return the inputs of a decision as canonical JSON; `again` is the number of a point of a second warming."""
+    value: dict[str, Any] = {"history": [dataclasses.asdict(row) for row in history]}
+    value["limits"] = dataclasses.asdict(limits)
+    if again is not None:
+        value["again"] = again
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -52,7 +56,10 @@ def inputs_from_json(text: str) -> tuple[tuple[PointSummary, ...], TemperatureLi
     try:
         value = json.loads(text)
         history = tuple(_point(row) for row in value["history"])
-        return history, TemperatureLimits(**value["limits"])
+        limits: dict[str, Any] = dict(value["limits"])
+        for key in ("prior_tc_k", "prior_weight"):
+            limits[key] = tuple(float(number) for number in limits.get(key, ()))
+        return history, TemperatureLimits(**limits)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the inputs of a decision: {error}") from error
 
@@ -101,6 +108,11 @@ def _rows(name: str, document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _replay(sequence: int, data: Mapping[str, Any], limits: TemperatureLimits | None) -> ReplayedDecision:
-    history, stored_limits = inputs_from_json(str(data["decision_inputs_json"]))
+    text = str(data["decision_inputs_json"])
+    history, stored_limits = inputs_from_json(text)
     stored = None if data["decision_finished"] else float(data["decision_next_temperature_k"])
-    return ReplayedDecision(sequence, stored, decide(history, limits or stored_limits))
+    used = limits or stored_limits
+    number = json.loads(text).get("again")
+    if number is not None:
+        return ReplayedDecision(sequence, stored, again_decision(second_warming(history, used), int(number)))
+    return ReplayedDecision(sequence, stored, decide(history, used))

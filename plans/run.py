@@ -62,6 +62,29 @@ def start_metadata(
     }
 
 
+def plain_run(rig: Rig, body: Body, metadata: dict[str, Any]) -> MsgGenerator[str]:
+    """Run `body(run_uid)` in one Bluesky run without the camera; ends in the safe state whatever happens."""
+    opened: list[str] = []
+
+    def inside() -> MsgGenerator[None]:
+        opened.append(str((yield from bps.open_run({"rig": rig.name, **metadata}))))
+        yield from bps.checkpoint()
+        yield from body(opened[0])
+
+    def failed(error: Exception) -> MsgGenerator[None]:
+        asked = isinstance(error, RunEngineControlException)
+        status = str(getattr(error, "exit_status", "abort")) if asked else "fail"
+        if opened:
+            yield from bps.close_run(exit_status=status, reason="" if asked else str(error))
+
+    yield from bpp.contingency_wrapper(
+        bpp.finalize_wrapper(inside(), lambda: make_safe(rig)),
+        except_plan=failed,
+        else_plan=lambda: bps.close_run(exit_status="success"),
+    )
+    return opened[0]
+
+
 def run(rig: Rig, body: Body, info: RunInfo, metadata: dict[str, Any]) -> MsgGenerator[str]:
     """Run `body(run_uid)` in one Bluesky run with the camera open; ends in the safe state whatever happens.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
+from plans.frequencies import FrequencyLimits
 from plans.ladder import TemperatureLimits
 from stream.messages import Json
 
@@ -47,14 +49,35 @@ class SweepSettings:
     """How long a final map may take before the analysis counts as silent, s."""
     collect_every_s: float = 1.0
     """How often the frames sent are told to the documents while a sweep runs, s."""
+    off_every: int = 0
+    """A frame without microwave before every so many frequencies and after the last, against drift; 0 takes none."""
+    alternate: bool = False
+    """Go up and down the list by turns: a drift of the light in a pass then moves no line."""
 
     def __post_init__(self) -> None:
-        """Refuse an empty sweep and frequencies that are not finite and positive."""
+        """Refuse an empty sweep and frequencies that are not finite; 0 stands for a frame without microwave."""
         frequencies = np.asarray(self.frequency_mhz, dtype=np.float64)
-        if frequencies.size == 0 or not np.isfinite(frequencies).all() or frequencies.min() <= 0:
+        if frequencies.size == 0 or not np.isfinite(frequencies).all() or frequencies.min() < 0:
             raise ValueError("frequency_mhz must hold finite, positive frequencies in MHz")
-        if self.passes < 1:
-            raise ValueError(f"passes must be at least 1, not {self.passes}")
+        if self.passes < 1 or self.off_every < 0:
+            raise ValueError(
+                f"passes must be at least 1 and off_every not negative, not {self.passes}, {self.off_every}"
+            )
+
+    @property
+    def listed_mhz(self) -> tuple[float, ...]:
+        """The list as it is sent: with the frames without microwave, up and down where it alternates."""
+        listed = self.frequency_mhz
+        if self.off_every:
+            starts = range(0, len(listed), self.off_every)
+            parts = [(0.0, *listed[start : start + self.off_every]) for start in starts]
+            listed = (*(value for part in parts for value in part), 0.0)
+        return (*listed, *reversed(listed)) if self.alternate else listed
+
+    def traversals(self, passes: int = 0) -> int:
+        """Return how often the list as sent is gone through for a number of passes; 0 takes those of the settings."""
+        wanted = passes or self.passes
+        return (wanted + 1) // 2 if self.alternate else wanted
 
 
 @dataclass(frozen=True)
@@ -129,9 +152,25 @@ class ZfcSettings:
     """Newest calibration of the coil: a zero-field cool refuses a large remanence; None is not judged."""
     limits: TemperatureLimits = field(default_factory=TemperatureLimits)
     """What the adaptive ladder may do; its top is the temperature of both references."""
+    averaging_max_s: float = inf
+    """Longest averaging at one temperature, s: no further sweep begins after it."""
+    transport_prior: bool = True
+    """Let R(T) of the cool-down say where Tc are more likely; it never excludes any."""
+    previous_tc_k: tuple[float, ...] = ()
+    """Temperatures of `previous_density_per_k`, ascending, K; empty where no previous load is known."""
+    previous_density_per_k: tuple[float, ...] = ()
+    """How the Tc of the previous load were spread, per K."""
+    warmings: int = 1
+    """Warmings at most: a second one, after a new zero-field cool, where the first could not see ahead."""
+    frequencies: FrequencyLimits | None = None
+    """Choose the frequencies of the warming from the lines seen in the reference and at the base; None keeps them."""
 
     def __post_init__(self) -> None:
         """Refuse temperatures that do not make a zero-field cool."""
+        if self.warmings not in (1, 2) or self.averaging_max_s <= 0:
+            raise ValueError("warmings must be 1 or 2 and averaging_max_s positive")
+        if len(self.previous_tc_k) != len(self.previous_density_per_k):
+            raise ValueError("previous_density_per_k needs a value for each of previous_tc_k")
         top = self.limits.top_k
         if not self.base_temperature_k < top:
             raise ValueError(f"base_temperature_k {self.base_temperature_k:g} K must be below the top, {top:g} K")

@@ -118,7 +118,8 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
     A pause lets the running sweep end; its frames are collected after the resume. A rewind before the start arms anew.
     """
     camera: Any = rig.camera
-    source: Any = rig.microwave
+    # Where every frame is one without microwave (0 MHz) the source is left alone, and off.
+    source: Any = rig.microwave if any(plan.frequency_mhz) else None
     group = short_uid("source")
     yield from bps.checkpoint()
     if source is not None:

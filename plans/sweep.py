@@ -44,7 +44,7 @@ def odmr(
     def body(run_uid: str) -> MsgGenerator[None]:
         yield from light_on(rig, settings)
         yield from measure_transport(rig)
-        plan = SweepPlan(SweepRole.SINGLE, settings.frequency_mhz, settings.passes, about.load_index, history)
+        plan = SweepPlan(SweepRole.SINGLE, settings.listed_mhz, settings.traversals(), about.load_index, history)
         sweep = yield from odmr_sweep(rig, plan, settings)
         yield from record_state(rig)
         yield from wait_analysis(rig, run_uid, sweep, settings.analysis_timeout_s)

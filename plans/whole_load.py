@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bluesky.utils import MsgGenerator, new_uid
@@ -14,6 +14,7 @@ from plans.mapping import StressSettings, stress_map, stress_needs
 from plans.needs import require
 from plans.remnant import RemnantSettings, field_cool_remnant, remnant_needs
 from plans.settings import RunInfo, ZfcSettings
+from stream.messages import Json
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class WholeLoadSettings:
     """Zero-field cool and field warming."""
     remnant: RemnantSettings
     """Field cool and remnant; its zero-field map is left out where the warming's run has one."""
+    zero_field_analysis: Json = field(default_factory=dict[str, object])
+    """Analysis settings of the remnant's run, whose sweeps are about zero field; empty: those of the other runs."""
 
     def __post_init__(self) -> None:
         """Refuse a remnant that would have no zero-field map at its base temperature."""
@@ -74,5 +77,8 @@ def whole_load(
     named["warming_run"] = warming
     if not settings.remnant.zero_field_map:
         named["zero_field_run"] = warming
-    remnant = yield from field_cool_remnant(rig, settings.remnant, info, md=named)
+    about = info or RunInfo()
+    if settings.zero_field_analysis:
+        about = replace(about, analysis=settings.zero_field_analysis)
+    remnant = yield from field_cool_remnant(rig, settings.remnant, about, md=named)
     return LoadRuns(stress, warming, remnant)

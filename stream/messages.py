@@ -283,6 +283,12 @@ class AnalysisReport:
     """(m,) expected share of the superconducting pixels with Tc at the candidate, per K."""
     expected_information_bits: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """(m,) what a sweep at the candidate is expected to say about Tc, bits per superconducting pixel."""
+    line_centre_mhz: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    """(lines, q) quantiles of the fitted centres over the sample, from the lowest to the highest, MHz."""
+    line_fwhm_mhz: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(lines,) median widths, MHz."""
+    line_dense: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(lines,) 1 for the lines that s hangs on, else 0."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,16 @@ from bluesky.utils import RunEngineInterrupted
 from ophyd.utils import LimitError
 
 from devices.epics import DeviceError
+from plans.calibration_runs import (
+    CameraCalibrationSettings,
+    DirectionSettings,
+    RubySettings,
+    ThermometerSettings,
+    calibrate_camera,
+    calibrate_direction,
+    calibrate_ruby,
+    calibrate_thermometer,
+)
 from plans.calibrations import CoilSettings, PowerSettings, calibrate_coil, power_series
 from plans.coil import fit_coil
 from plans.cooling import require_coil
@@ -239,3 +249,36 @@ def test_a_cell_loaded_by_hand_is_waited_for_and_a_load_that_did_not_rise_is_ref
         engine.resume()
     with pytest.raises(PreconditionError, match="not above the last one"):
         engine.resume()
+
+
+def test_calibrations_take_what_they_need_and_leave_the_rig_safe(bench, engine, documents):
+    rows, _ = documents
+    rig = bench.rig
+    engine(calibrate_thermometer(rig, ThermometerSettings((150.0, 120.0))))
+    engine(calibrate_ruby(rig, RubySettings(spectra=2, lamp_nm=692.9)))
+    engine(calibrate_camera(rig, CameraCalibrationSettings((20.0, 50.0), frames=8), INFO))
+    engine(calibrate_direction(rig, DirectionSettings(FIELD, 97.0), INFO))
+    thermometer, ruby, camera, direction = starts(rows)
+    assert [doc["exit_status"] for name, doc in rows if name == "stop"] == ["success"] * 4
+    assert [row["cryostat_temperature_k"] for row in events(rows, "primary", thermometer["uid"])] == [150.0, 120.0]
+    spectra = events(rows, "primary", ruby["uid"])
+    assert len(spectra) == 2
+    assert len(spectra[0]["ruby_spectrum"]) == len(spectra[0]["ruby_wavelength_nm"])
+    # frequency 0 is a frame without microwave: none of these frames is an ODMR point
+    assert [request.frequency_mhz.tolist() for request in bench.maker.armed[:3]] == [[0.0]] * 3
+    assert [request.passes for request in bench.maker.armed[:3]] == [8, 8, 8]
+    lit = events(rows, "primary", camera["uid"])
+    assert [row["laser_shutter"] for row in lit] == [0, 1, 1]
+    assert [row["laser_power_mw"] for row in lit[1:]] == pytest.approx([20.0, 50.0])
+    assert events(rows, "primary", direction["uid"])[0]["magnet_field_z_gauss_rbv"] == pytest.approx(97.0, abs=0.05)
+    assert rig.magnet.field_z_gauss_rbv.get(use_monitor=False) == pytest.approx(0.0, abs=0.05)
+    assert is_safe(rig)
+    rig.cryostat.set(150.0).wait(20)
+
+
+def test_frames_without_microwave_and_alternating_passes_are_part_of_the_list(bench, engine, documents):
+    sweep = dataclasses.replace(FIELD, frequency_mhz=(1.0, 2.0, 3.0), passes=5, off_every=2, alternate=True)
+    assert sweep.listed_mhz == (0.0, 1.0, 2.0, 0.0, 3.0, 0.0, 0.0, 3.0, 0.0, 2.0, 1.0, 0.0)
+    engine(reference_map(bench.rig, sweep, INFO))
+    assert bench.maker.armed[0].frequency_mhz.tolist() == list(sweep.listed_mhz)
+    assert bench.maker.armed[0].passes == 3
