@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -24,11 +25,13 @@ from plans.calibration_runs import (
 from plans.calibrations import CoilSettings, PowerSettings, calibrate_coil, power_series
 from plans.coil import fit_coil
 from plans.cooling import require_coil
+from plans.frequencies import FrequencyLimits
 from plans.histories import zfc_field_warming
 from plans.ladder import TemperatureLimits
 from plans.loading import LoadingSettings, pressure_ladder
 from plans.mapping import StressSettings, line_points, linecut, reference_map, stress_map, stress_sets
 from plans.pressure import LoadLimits, LoadSummary
+from plans.records import replay_decisions
 from plans.remnant import RemnantSettings, field_cool_remnant
 from plans.settings import CoilCalibration, CoolingSettings, PreconditionError, RunInfo, SweepSettings, ZfcSettings
 from plans.whole_load import WholeLoadSettings, whole_load
@@ -282,3 +285,56 @@ def test_frames_without_microwave_and_alternating_passes_are_part_of_the_list(be
     engine(reference_map(bench.rig, sweep, INFO))
     assert bench.maker.armed[0].frequency_mhz.tolist() == list(sweep.listed_mhz)
     assert bench.maker.armed[0].passes == 3
+
+
+def test_a_second_warming_follows_a_new_zero_field_cool_and_is_replayed(bench, engine, documents):
+    rows, _ = documents
+    nothing = np.zeros(66)
+
+    def answer(run, sweep):  # everything becomes normal between 20 and 90 K, somewhere
+        return report(run, sweep) if sweep < 2 else report(run, sweep, open_fraction=0.0, tc_density_per_k=nothing)
+
+    bench.builder.answer = answer
+    settings = ZfcSettings(FIELD, limits=dataclasses.replace(QUICK, tc_goal_k=1.0), warmings=2)
+    engine(zfc_field_warming(bench.rig, settings, INFO))
+    points = events(rows, "primary")
+    temperatures = [row["cryostat_temperature_k"] for row in points]
+    first_end = temperatures.index(150.0, 1)
+    first, second = temperatures[1 : first_end + 1], temperatures[first_end + 1 :]
+    assert first == sorted(first)
+    assert second == sorted(second)
+    assert 20.0 < second[0] < first[1], "the middle of the cell that hides them"
+    assert second[-1] == 150.0
+    assert all(row["magnet_field_z_gauss_rbv"] == pytest.approx(97.0, abs=0.05) for row in points)
+    cool = events(rows, "cooldown")
+    assert sum(row["cryostat_sample_k"] < 25.0 for row in cool) >= 2, "R on both cool-downs"
+    decisions = events(rows, "decision")
+    assert "second warming" in decisions[-1]["decision_reason"]
+    replayed = replay_decisions(rows)
+    assert len(replayed) == len(decisions)
+    assert all(row.same for row in replayed)
+
+
+def test_averaging_ends_with_its_time(bench, engine, documents):
+    rows, _ = documents
+    bench.builder.answer = lambda run, sweep: report(run, sweep, sigma_s_median=0.05)
+    limits = dataclasses.replace(QUICK, passes_min=1, passes_max=4)
+    engine(zfc_field_warming(bench.rig, ZfcSettings(FIELD, limits=limits, averaging_max_s=1e-6), INFO))
+    temperatures = [row["cryostat_temperature_k"] for row in events(rows, "primary")][1:]
+    assert len(set(temperatures)) == len(temperatures), "no second sweep at a point once its time is up"
+
+
+def test_the_warming_measures_where_its_lines_are(bench, engine, documents):
+    rows, _ = documents
+    centres = np.array([2857.0, 3401.0])[:, None] + np.linspace(-5.0, 5.0, 9)
+    seen = {"line_centre_mhz": centres, "line_fwhm_mhz": np.full(2, 14.0), "line_dense": np.ones(2)}
+    bench.builder.answer = lambda run, sweep: report(run, sweep, **seen)
+    whole = dataclasses.replace(FIELD, frequency_mhz=tuple(np.arange(2800.0, 3460.0, 4.0)))
+    limits = FrequencyLimits(points_per_width=3.0)
+    engine(zfc_field_warming(bench.rig, ZfcSettings(whole, limits=QUICK, frequencies=limits), INFO))
+    sizes = [request.frequency_mhz.size for request in bench.maker.armed]
+    assert sizes[0] == sizes[1] == sizes[-1] == len(whole.frequency_mhz), "references and the base see everything"
+    assert all(size < 0.6 * sizes[0] for size in sizes[2:-1])
+    assert len(sizes) > 3
+    chosen = json.loads(events(rows, "decision")[0]["decision_frequencies_json"])
+    assert len(chosen) == sizes[2]
