@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+BAND_PIXELS = 2048
+"""Pixels of a band of `fit_image`, at least, where there are more than threads need."""
+
+
 @dataclass(frozen=True)
 class SpectrumFit:
     """Fit of one spectrum (signal relative to the baseline)."""
@@ -107,8 +111,9 @@ def fit_image(
     if plan is None:
         return FitMap.empty(settings.lines, settings.doublets, rows, width)
     workers = threads or len(os.sched_getaffinity(0))
-    # more bands than threads: pixels differ in how long they take
-    edges = np.unique(np.linspace(0, rows, min(rows, 4 * workers if workers > 1 else 1) + 1).astype(int))
+    # more bands than threads: pixels differ in how long they take; but none so small that its own cost shows
+    count = min(rows, 4 * workers, max(workers, rows * width // BAND_PIXELS)) if workers > 1 else 1
+    edges = np.unique(np.linspace(0, rows, count + 1).astype(int))
     bands = [cube_sums[:, low:high] for low, high in pairwise(edges)]
     if len(bands) == 1:
         return _fit_rows(plan, cube_sums, settings)

@@ -1,7 +1,7 @@
 """How fast and how good the fits are on the reference problem, beside peers measured in the same run.
 
 `python -m benchmarks.fit --json FILE`. Speeds are CPU time of one core with sigma, chi2 and status included; medians of
-interleaved repetitions, so that a busy machine slows all alike.
+interleaved repetitions, so that a busy machine slows all alike. Maps are wall time on two threads, see `map_scale`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from analyzers.fitmap import FitMap
-from analyzers.fitting import fit_band, fit_image, warm_up
+from analyzers.fitting import fit_band, warm_up
+from benchmarks.map_scale import scaling
 from benchmarks.ours import SETTINGS, cube_of, fit
 from benchmarks.peak import fma_peak_gflops
 from benchmarks.peers import CENTRES, ENGINES, slopes
@@ -94,22 +95,6 @@ def peer_speeds() -> dict[str, float]:
     return out
 
 
-def map_ms(edge: int = 512, threads: int = 2) -> float:
-    """Return the wall time from a cube of edge x edge x 101 to a map of s on two threads, ms."""
-    scene = reference(edge * edge // 16)
-    cube, noise = cube_of(scene)
-    tiled = np.tile(cube, (1, 4, 4)).reshape(101, edge, edge)
-    given = np.full((edge, edge), 15.0, np.float32)
-    times: list[float] = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        found = fit_image(tiled, scene.passes, scene.frequency_mhz, noise, SETTINGS, threads)
-        split = found.doublet(0)
-        _ = split.half_splitting_mhz / given, split.half_splitting_sigma_mhz / given
-        times.append(1e3 * (time.perf_counter() - begin))
-    return min(times)
-
-
 def measure() -> dict[str, object]:
     """Measure everything."""
     warm_up(SETTINGS)
@@ -121,7 +106,7 @@ def measure() -> dict[str, object]:
     out["ratio_jax"] = cold / peers["jax_batched"] if "jax_batched" in peers else None
     by_snr = {f"{snr:g}": quality(snr) for snr in (30.0, 10.0, 5.0, 3.0)}
     out |= {"std_over_crlb": by_snr["10"]["std_over_crlb"], "coverage_68": by_snr["10"]["coverage_68"]}
-    return out | {"by_snr": by_snr, "map_512_ms": map_ms()}
+    return out | {"by_snr": by_snr, **scaling()}
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.fitmap import FitMap
-from analyzers.fitting import fit_band
+from analyzers.fitting import fit_band, fit_image
+from analyzers.rescue import keep_unresolved, rescue
 from analyzers.settings import AnalysisSettings
 from analyzers.status import StatusCode
 from benchmarks.peers import Result
@@ -30,14 +31,30 @@ def fit(scene: Scene, settings: AnalysisSettings = SETTINGS) -> FitMap:
     return fit_band(cube, scene.passes, scene.frequency_mhz, noise, settings)
 
 
-def engine(scene: Scene, guessed: bool = True) -> Result:
+def final(scene: Scene, settings: AnalysisSettings = SETTINGS) -> FitMap:
+    """Return the final map of a scene laid out as an image: fits, then the second try from the neighbours."""
+    cube, noise = cube_of(scene)
+    rows = next(n for n in range(int(cube.shape[2] ** 0.5), 0, -1) if cube.shape[2] % n == 0)
+    image = cube.reshape(len(cube), rows, -1)
+    fit = fit_image(image, scene.passes, scene.frequency_mhz, noise, settings, threads=1)
+    again = keep_unresolved(image, fit, 0, rows)
+    return rescue(fit, again, scene.passes, scene.frequency_mhz, noise, settings)[0]
+
+
+def result_of(found: FitMap) -> Result:
+    """Return of a map what the peers return."""
+    centre, sigma, status = found.centre_mhz.reshape(2, -1), found.centre_mhz_sigma.reshape(2, -1), found.status.ravel()
+    strength = np.abs(found.contrast / found.contrast_sigma).reshape(2, -1).astype(float)
+    good = status == StatusCode.OK
+    return Result(centre.astype(float), sigma.astype(float), good, np.nan_to_num(strength).min(axis=0))
+
+
+def engine(scene: Scene, guessed: bool = True, whole: bool = True) -> Result:
     """Fit a scene, from the guess that the peers get too or from none, and return what the peers return.
 
-    A sloped baseline gets the default, linear one.
+    A sloped baseline gets the default, linear one. `whole` False leaves out what only a whole map has: neighbours.
     """
     baseline = "linear" if scene.name == "sloped" else SETTINGS.baseline
     start = scene.start_mhz if guessed else ()
-    found = fit(scene, dataclasses.replace(SETTINGS, baseline=baseline, start_mhz=start))
-    strength = np.nan_to_num(np.abs(found.contrast / found.contrast_sigma)[:, 0].astype(float)).min(axis=0)
-    sigma = found.centre_mhz_sigma[:, 0].astype(float)
-    return Result(found.centre_mhz[:, 0].astype(float), sigma, found.status[0] == StatusCode.OK, strength)
+    settings = dataclasses.replace(SETTINGS, baseline=baseline, start_mhz=start)
+    return result_of(final(scene, settings) if whole else fit(scene, settings))
