@@ -5,6 +5,7 @@ from __future__ import annotations
 from analyzers.settings import AnalysisSettings
 from deploy.errors import DeployError
 from deploy.rig_file import RigFile
+from plans.calibrations import CoilSettings
 from plans.ladder import TemperatureLimits
 from plans.mapping import StressSettings, stress_sets
 from plans.remnant import RemnantSettings
@@ -63,6 +64,22 @@ def load_settings(rig_file: RigFile, coil: CoilCalibration | None = None) -> Who
         remnant=RemnantSettings(zero, warming.sweep, plan.remnant_gauss, coil=coil, cooling=warming.cooling),
         zero_field_analysis=AnalysisSettings.from_json(values).to_json(),
     )
+
+
+def coil_settings(rig_file: RigFile) -> CoilSettings:
+    """Return the calibration of the coil that the rig file describes.
+
+    Raises
+    ------
+    DeployError
+        Where it does not say which frequencies its sweeps take.
+    """
+    plan = rig_file.plan
+    if not plan.coil_windows_mhz:
+        raise DeployError("a calibration of the coil needs coil_windows_mhz in [plan] of the rig file")
+    sweep = SweepSettings(frequencies_from_windows(plan.coil_windows_mhz), plan.passes)
+    cooling = history_settings(rig_file).cooling
+    return CoilSettings(sweep, plan.coil_fields_gauss, cooling)
 
 
 def run_info(rig_file: RigFile) -> RunInfo:

@@ -16,12 +16,12 @@ from bluesky import plan_stubs as bps
 from deploy.calibrate import newest_coil
 from deploy.engine import SessionEngine
 from deploy.environment import enter_environment
-from deploy.plan_arguments import history_settings, load_settings, run_info, sweep_settings
+from deploy.plan_arguments import coil_settings, history_settings, load_settings, run_info, sweep_settings
 from deploy.rig_file import load_rig
 from deploy.session import Session, open_session
 from deploy.shell import positions
 from deploy.site import find_site
-from plans.calibrations import CoilSettings, PowerSettings, calibrate_coil, power_series
+from plans.calibrations import PowerSettings, calibrate_coil, power_series
 from plans.histories import zfc_field_warming
 from plans.mapping import reference_map, stress_map
 from plans.remnant import field_cool_remnant
@@ -111,8 +111,7 @@ def queue_plans(session: Session) -> dict[str, Any]:
 
     def coil() -> Any:
         """Calibration of the coil in the normal state."""
-        settings = CoilSettings(load_settings(rig_file).remnant.zero_field_sweep)
-        return (yield from calibrate_coil(rig, settings, run_info(rig_file)))
+        return (yield from calibrate_coil(rig, coil_settings(rig_file), run_info(rig_file)))
 
     def powers(microwave_dbm: list[float], laser_mw: list[float] = []) -> Any:  # noqa: B006 - read as a default
         """Sweep at rising powers of the microwave, then of the laser."""

@@ -121,6 +121,10 @@ class PlanSection:
     """Windows of the sweep with a transverse field, of a whole load."""
     across_gauss: float = 40.0
     """That field, G."""
+    coil_windows_mhz: tuple[tuple[float, float, int], ...] = ()
+    """Windows of the sweeps of a calibration of the coil: over the [111] pair at each of its fields."""
+    coil_fields_gauss: tuple[float, ...] = (-48.0, -36.0, -24.0, 24.0, 36.0, 48.0)
+    """Fields of a calibration of the coil, G: both signs, and large enough that the [111] lines lie outermost."""
     remnant_gauss: float = 150.0
     """Field of the field cool of a whole load, G."""
 

@@ -97,7 +97,7 @@ def shell_names(session: Any) -> dict[str, Any]:
     from bluesky import plan_stubs, plans
 
     from deploy.calibrate import newest_coil
-    from deploy.plan_arguments import history_settings, load_settings, run_info, sweep_settings
+    from deploy.plan_arguments import coil_settings, history_settings, load_settings, run_info, sweep_settings
     from devices.stream_watch import StreamWatch
     from plans.calibration_runs import calibrate_camera, calibrate_direction, calibrate_ruby, calibrate_thermometer
     from plans.calibrations import calibrate_coil, power_series
@@ -111,6 +111,10 @@ def shell_names(session: Any) -> dict[str, Any]:
     from stream.catalog import open_catalog
 
     rig_file, rig = session.rig_file, session.rig
+
+    def calibrate() -> Any:
+        """Calibration of the coil as the rig file describes it; then `nvdac calibrate` with the run's uid."""
+        return calibrate_coil(rig, coil_settings(rig_file), run_info(rig_file))
 
     def coil() -> Any:
         """Return the newest calibration of the coil on record; None where there is none."""
@@ -148,6 +152,7 @@ def shell_names(session: Any) -> dict[str, Any]:
         "rig": rig,
         "history": history,
         "load": load,
+        "calibrate": calibrate,
         "sweep": sweep,
         "where": where,
         "catalog": catalog,

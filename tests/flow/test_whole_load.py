@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.calibrate import book_lines, calibrate, newest_coil
 from deploy.rig_file import RIGS
 from devices.settings import TwinSettings
+from devices.twin.thermal import sample_offset_k
 from devices.twin.truth import truth_of
 from physics.constants import GAMMA_MHZ_PER_GAUSS
 from stream.document_log import read_documents
@@ -42,13 +44,26 @@ try:
     site = launch(site, rig, parts)
     wait_until_ready(site)
     enter_environment(site)
-    from deploy.plan_arguments import load_settings, run_info
+    from deploy.plan_arguments import coil_settings, load_settings, run_info
+    from plans.calibration_runs import (
+        CameraCalibrationSettings, ThermometerSettings, calibrate_camera, calibrate_thermometer
+    )
+    from plans.calibrations import calibrate_coil
+    from plans.stubs import settle_temperature
     from deploy.results import wait_finished
     from deploy.session import open_session
     from plans.whole_load import whole_load
     with open_session(site, rig, interactive=False) as session:
         runs = session.engine(whole_load(session.rig, load_settings(rig), run_info(rig)))
-        wait_finished(rig.stream_settings(site.runtime_dir, site.data_dir), runs[-1])
+        stream = rig.stream_settings(site.runtime_dir, site.data_dir)
+        wait_finished(stream, runs[-1])
+        about = run_info(rig)
+        engine, devices = session.engine, session.rig
+        engine(settle_temperature(devices, 150.0))
+        runs += engine(calibrate_coil(devices, coil_settings(rig), about))
+        wait_finished(stream, runs[-1])
+        runs += engine(calibrate_camera(devices, CameraCalibrationSettings(), about))
+        runs += engine(calibrate_thermometer(devices, ThermometerSettings((150.0, 120.0, 90.0))))
     (data / "runs.json").write_text(json.dumps(runs))
 finally:
     processes.stop(site)
@@ -59,7 +74,8 @@ class Load:
     """What the three runs left on the disk."""
 
     def __init__(self, data: Path, runs: list[str]) -> None:
-        self.data, (self.stress, self.warming, self.remnant) = data, runs
+        self.data = data
+        self.stress, self.warming, self.remnant, self.coil, self.camera, self.thermometer = runs
         truth = truth_of(TwinSettings())
         self.truth, self.judged = truth, truth.sample & ~truth.ruby
 
@@ -147,3 +163,21 @@ def test_trapped_flux_sits_where_flux_was_kept_out(load: Load) -> None:
     assert np.median(trapped[ring]) == pytest.approx(np.median(expected[ring]), rel=0.35)
     assert 5.0 < np.median(trapped[ring]) < 12.0, "up to about 10 G"
     assert np.median(trapped[core]) < 0.4 * np.median(trapped[ring])
+
+
+def test_calibrations_of_the_same_site_find_the_twin_and_are_on_record(load: Load) -> None:
+    coil = calibrate(load.coil, load.data, None)
+    assert abs(coil.values["remanence_gauss"]) < 0.3
+    assert coil.sigmas["remanence_gauss"] < 0.055
+    assert coil.values["scale"] == pytest.approx(np.cos(np.radians(3.0)), abs=0.005)
+    camera = calibrate(load.camera, load.data, None)
+    assert camera.values["electrons_per_count"] == pytest.approx(8.0, rel=0.03)
+    assert camera.values["offset_counts"] == pytest.approx(100.0, abs=0.5)
+    assert camera.values["read_noise_electrons"] == pytest.approx(20.0, rel=0.05)
+    thermometer = calibrate(load.thermometer, load.data, None)
+    at = thermometer.values["at_k"]
+    assert thermometer.values["offset_k"] == pytest.approx(sample_offset_k(at), abs=0.05)
+    said = "\n".join(book_lines(load.data))
+    assert said.count("of at most") == 3
+    assert "TOO OLD" not in said
+    assert newest_coil(load.data) == coil
