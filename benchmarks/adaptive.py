@@ -146,9 +146,16 @@ def others(samples: tuple[str, ...], seeds: tuple[int, ...], work: Path) -> dict
                 path.write_text(json.dumps({"sample": sample, "seed": seed, **found}, indent=1) + "\n")
     rows = [json.loads(path.read_text()) for path in sorted(work.glob("other-*.json"))]
     rows = [row for row in rows if row["sample"] in SAMPLES and row["seed"] in SEEDS]
+    per_sample = {s: summarise_others([r for r in rows if r["sample"] == s]) for s in SAMPLES if _any(rows, s)}
+    return {**summarise_others(rows), "others_per_sample": per_sample}
+
+
+def summarise_others(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the numbers of frequencies and loads of some worlds together."""
     lists = [row["frequencies"] for row in rows]
     climbs = [row["loads"] for row in rows]
     return {
+        "other_worlds": len(rows),
         "frequency_time_ratio": float(np.median([row["time_ratio"] for row in lists])),
         "frequency_time_ratio_worst_seed": float(max(row["time_ratio"] for row in lists)),
         "frequency_time_ratio_worst_pixel": float(max(row["time_ratio_worst_pixel"] for row in lists)),
@@ -156,6 +163,12 @@ def others(samples: tuple[str, ...], seeds: tuple[int, ...], work: Path) -> dict
         "loads_ratio": float(np.mean([row["loads_ratio"] for row in climbs])),
         "loads_ratio_worst_seed": float(max(row["loads_ratio"] for row in climbs)),
         "onset_bracket_gpa": float(max(row["bracket_gpa"] for row in climbs)),
+        "one_gpa_ladder": {
+            "loads_ratio": float(
+                np.mean([row["one_gpa_ladder"]["loads"] / row["fixed_ladder_loads"] for row in climbs])
+            ),
+            "onset_bracket_gpa": float(max(row["one_gpa_ladder"]["bracket_gpa"] for row in climbs)),
+        },
     }
 
 

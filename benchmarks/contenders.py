@@ -22,7 +22,7 @@ from plans.ladder import PointSummary, TemperatureLimits
 PASS_H = 1.0 / 60.0
 """One pass: 300 frequencies at 5 frames/s, h."""
 LIMITS = TemperatureLimits(
-    top_k=TOP_K, point_price_k=0.3, tc_max_k=95.0, passes_min=1, passes_max=900, tc_goal_k=0.45, reference_passes=40
+    top_k=TOP_K, point_price_k=0.3, tc_max_k=95.0, passes_min=1, passes_max=900, tc_goal_k=0.37, reference_passes=60
 )
 """The policy's settings: the same for all samples and seeds."""
 BASE_PASSES = 10
