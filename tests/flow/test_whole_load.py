@@ -117,7 +117,7 @@ def test_three_runs_end_well_and_name_each_other(load: Load) -> None:
 
 
 def test_the_annulus(load: Load) -> None:
-    """Suppressed all round a core that shear keeps normal, with rims above 1 as flux conservation asks for."""
+    """Suppressed all round a core that shear keeps normal."""
     s = load.maps(load.warming, "sweep_0001")["s"]
     true = load.truth.noise_free_s(20.7)
     core = load.judged & (np.abs(true - 1.0) < 0.005)
