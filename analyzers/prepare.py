@@ -48,7 +48,7 @@ def fit_terms(
     passes = np.where(off, 0, passes_added).astype(np.int64)
     used = off & (np.asarray(passes_added) > 0)
     grown = 1.0
-    if used.any():
+    if used.any() and not off.all():  # a sweep of the camera's calibration has no other frames
         weights = _interpolation(frequency_mhz.size, np.flatnonzero(used))
         grown += float((weights**2).sum(axis=1)[~off].mean()) / width
     n2 = settings.bin_px**2

@@ -158,3 +158,9 @@ def test_a_region_spectrum_loses_the_drift_too():
     assert found.frequency_mhz.size == synthetic.FREQUENCY_MHZ.size
     away = (found.frequency_mhz > 3060) & (found.frequency_mhz < 3080)
     assert np.abs(found.signal[away] - found.signal[away].mean()).max() < 2e-3
+
+
+def test_a_sweep_of_frames_without_microwaves_alone_is_no_map_and_no_error():
+    terms = fit_terms(np.zeros(1), np.array([60]), 40, NOISE, AnalysisSettings())
+    assert terms.passes.tolist() == [0]
+    assert terms.noise.read_noise_electrons == NOISE.read_noise_electrons
