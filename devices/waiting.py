@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import ophyd
 from ophyd import DeviceStatus
+from ophyd.utils.epics_pvs import AlarmSeverity
 
 from devices.epics import DeviceError
 
@@ -183,7 +184,8 @@ def fresh_value(signal: Any) -> Any:
 class FreshReading:
     """One reading of a signal as the instrument has it now: `trigger()` takes it, `value` holds it.
 
-    A monitor is behind on a busy machine, and a condition must not be judged on what was.
+    A monitor is behind on a busy machine, and a condition must not be judged on what was; nor on the last number of an
+    instrument that has gone away: the status fails where the PV is INVALID.
 
     Parameters
     ----------
@@ -204,6 +206,8 @@ class FreshReading:
 
     def _read(self, _: ProgressStatus) -> None:
         self.value = fresh_value(self._signal)
+        if getattr(self._signal, "alarm_severity", None) == AlarmSeverity.INVALID:
+            raise DeviceError(f"{self._signal.pvname} is INVALID: its instrument does not answer, or not sensibly")
 
 
 def put_and_wait(signal: Any, value: Any, timeout_s: float = 10.0) -> None:

@@ -18,7 +18,7 @@ from devices.channel_access import quiet_repeater, use_loopback
 from stream.settings import StreamSettings
 
 KEY = "0123456789abcdef"
-BRIDGES_MOST = 6
+BRIDGES_MOST = 7
 
 
 class TiledServer:

@@ -10,6 +10,7 @@ from ophyd.utils.epics_pvs import AlarmSeverity
 from devices.epics import DeviceError
 from devices.magnet import Magnet
 from devices.settings import MagnetSettings
+from devices.waiting import FreshReading
 
 GAUSS_PER_AMPERE = 24.11
 
@@ -68,10 +69,15 @@ def test_a_supply_that_is_away_is_invalid_and_refuses_with_the_reason(magnet, la
     assert pv("MAG:DONE").get(use_monitor=False) == 0
     with pytest.raises(DeviceError, match=r"30 G refused: TCPIP::127\.0\.0\.1"):
         magnet.set(30.0).wait(20)
+    reading = FreshReading(magnet.field_z_gauss_rbv)
+    with pytest.raises(DeviceError, match=r"MAG:FIELD_Z_GAUSS_RBV is INVALID"):
+        reading.trigger().wait(10)
     lab.magnet.start()
     until(lambda: pv("MAG:DONE").get(use_monitor=False) == 1)
     assert lab.magnet.set_a == pytest.approx(24.0 / GAUSS_PER_AMPERE, abs=1e-3), "the field held"
     assert magnet.reason.get(use_monitor=False) == ""
+    reading.trigger().wait(10)
+    assert reading.value == pytest.approx(24.0, abs=0.1)
 
 
 def test_a_bridge_that_restarts_takes_the_field_over(magnet, lab, pv, until):
