@@ -167,7 +167,7 @@ class Settling:
     def add(self, time_s: float, stage_k: float, sample_k: float) -> None:
         """Take a reading."""
         self._rows.append((time_s, stage_k, sample_k))
-        while len(self._rows) > 2 and time_s - self._rows[1][0] >= self._window_s:
+        while len(self._rows) > 3 and time_s - self._rows[1][0] >= self._window_s:
             self._rows.popleft()
 
     @property

@@ -164,6 +164,10 @@ def test_a_slow_drift_is_measured_and_is_not_rest():
     assert settling.drifts_k_per_min() == pytest.approx((0.1, 0.0))
     settling.restart()
     assert not settling.full
+    for second in (0, 100, 200):
+        settling.add(second, 20.0, 20.5)
+    assert settling.full, "readings further apart than the window count as well"
+    settling.restart()
     assert settling.drifts_k_per_min() == (0.0, 0.0)
 
 
