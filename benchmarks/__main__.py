@@ -10,7 +10,18 @@ from pathlib import Path
 
 import benchmarks
 
-NOT_RUN = ("__main__", "scenarios", "peers", "peak", "ours", "map_scale", "page_feed", "stream_sources", "joint_scene")
+NOT_RUN = (
+    "__main__",
+    "scenarios",
+    "peers",
+    "peak",
+    "ours",
+    "map_scale",
+    "page_feed",
+    "stream_sources",
+    "stream_rigs",
+    "joint_scene",
+)
 """Modules that only others use."""
 
 

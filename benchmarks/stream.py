@@ -7,120 +7,34 @@ consumer work, in turns: CPU time of all three processes per GB of camera data, 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import logging
 import os
 import socket
 import statistics
-import struct
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
-from benchmarks.stream_sources import CHANNEL, FREQUENCIES, frames
-from stream.builder_inbox import BuilderInbox
-from stream.camera_control import CameraControl
-from stream.messages import NoiseModel, RunMode, RunStart, SweepRequest, SweepRole, Tile, WorkerHealth
-from stream.settings import StreamSettings, dump_settings
+from benchmarks.stream_rigs import PASSES, RATE_HZ, ROUNDS, SIZE, cpu_s, gigabytes, processes, ring
+from benchmarks.stream_sources import CHANNEL, FREQUENCIES
+from benchmarks.stream_tcp import LIMIT as TCP_LIMIT
+from benchmarks.stream_tcp import tcp_cost
 
-SIZE, RATE_HZ, PASSES, ROUNDS = 512, 200.0, 50, 3
 LATENCY_SWEEPS, LATENCY_PASSES = 30, 3
-PATIENCE_S = 60.0
+LIMITS = {
+    "cpu_s_per_gb_ring_limit": 0.30,
+    "cpu_s_per_gb_tcp_limit": TCP_LIMIT,
+    "ratio_karabo_limit": 2.0,
+    "ratio_pvapy_limit": 2.0,
+    "frames_lost_limit": 0.0,
+}
+"""Most CPU time (s per GB) and losses, least ratios: what the figures are held against. Latency has no bound."""
 LOG = logging.getLogger("benchmarks.stream")
-
-
-@contextlib.contextmanager
-def processes() -> Generator[Callable[..., subprocess.Popen[str]]]:
-    """Give a starter of roles that waits for their `ready`; all of them end afterwards."""
-    running: list[subprocess.Popen[str]] = []
-
-    def start(*role: object, **variables: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "benchmarks.stream_sources", *map(str, role)]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env={**os.environ, **variables})
-        running.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline().strip() == "ready", f"{role[0]} did not start"
-        return process
-
-    try:
-        yield start
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.communicate(timeout=20)
-
-
-def cpu_s(group: list[subprocess.Popen[str]]) -> float:
-    """Return the CPU time that living processes have used, s."""
-    times = [psutil.Process(process.pid).cpu_times() for process in group]
-    return sum(item.user + item.system for item in times)
-
-
-class Ring:
-    """Our camera, two workers, and the builder's inbox in this process."""
-
-    def __init__(
-        self, start: Callable[..., subprocess.Popen[str]], folder: Path, rate_hz: float, **changes: Any
-    ) -> None:
-        runtime, data = folder / "r", folder / "d"
-        self.settings = replace(StreamSettings(str(runtime), str(data), archive_frames=False), **changes)
-        runtime.mkdir(mode=0o700)
-        dump_settings(self.settings, folder / "stream.json")
-        camera = start("camera", folder / "stream.json", SIZE, rate_hz)
-        self.group = [camera, *(start("worker", folder / "stream.json", f"worker-{i}") for i in range(2))]
-        self._clock = runtime / "clock"
-        self._sweep = 0
-        self._expected = frames(SIZE).sum(axis=0, dtype=np.uint32)
-        self.lost = 0
-
-    def last_frame_s(self) -> float:
-        """Return when the newest frame was made, seconds since the epoch."""
-        return struct.unpack("<d", self._clock.read_bytes())[0]
-
-    def sweep(self, control: CameraControl, inbox: BuilderInbox, passes: int) -> list[float]:
-        """Run one sweep; returns when each final tile came, after the last frame, s. Wrong sums count as lost."""
-        number, self._sweep = self._sweep, self._sweep + 1
-        frequency_mhz = np.linspace(2800.0, 2900.0, FREQUENCIES)
-        control.arm(SweepRequest("bench", number, SweepRole.WARMING, frequency_mhz, passes))
-        control.trigger("bench", number)
-        tiles: list[tuple[Tile, float]] = []
-        until = time.monotonic() + PATIENCE_S
-        while sum(tile.y1 - tile.y0 for tile, _ in tiles) < SIZE and time.monotonic() < until:
-            events = inbox.poll(0.5)
-            now = time.time()
-            tiles += [(e, now) for e in events if isinstance(e, Tile) and e.final and e.sweep == number]
-        good = [np.array_equal(t.planes["sum"], self._expected[t.y0 : t.y1] * np.uint32(passes)) for t, _ in tiles]
-        rows = sum(tile.y1 - tile.y0 for (tile, _), right in zip(tiles, good, strict=True) if right)
-        self.lost += round(passes * FREQUENCIES * (1 - rows / SIZE))
-        last = self.last_frame_s()
-        return [came - last for _, came in tiles]
-
-
-@contextlib.contextmanager
-def ring(
-    rate_hz: float, kind: type[Ring] | None = None, **changes: Any
-) -> Generator[tuple[Ring, CameraControl, BuilderInbox]]:
-    """Give a ring that is ready: both workers known, a run open."""
-    with tempfile.TemporaryDirectory() as folder, processes() as start:
-        ours = (kind or Ring)(start, Path(folder), rate_hz, **changes)
-        with BuilderInbox(ours.settings) as inbox, CameraControl(ours.settings) as control:
-            alive: set[str] = set()
-            while len(alive) < 2:
-                alive |= {event.worker for event in inbox.poll(0.5) if isinstance(event, WorkerHealth) and event.alive}
-            control.open_run(RunStart("bench", RunMode.SIMULATED, 0, 0, "", NoiseModel("", 1.0), {}))
-            ours.sweep(control, inbox, 1)
-            yield ours, control, inbox
 
 
 def ring_cost(passes: int = PASSES, **changes: Any) -> tuple[float, int]:
@@ -153,6 +67,13 @@ def peer_cost(name: str, passes: int = PASSES) -> tuple[float, float]:
         return cost / gigabytes(passes), sum(got) / (2 * count)
 
 
+def free_port() -> int:
+    """Return a port that is free on loopback now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def tell(process: subprocess.Popen[str]) -> None:
     """Let a process go on."""
     assert process.stdin is not None
@@ -166,18 +87,6 @@ def hear(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def gigabytes(passes: int) -> float:
-    """Return the camera data of a sweep, GB."""
-    return passes * FREQUENCIES * SIZE * SIZE * 2 / 1e9
-
-
-def free_port() -> int:
-    """Return a port that is free on loopback now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def latency_ms() -> tuple[float, int]:
     """Return the 95th percentile of the final tiles' delay after the last frame, and the frames lost."""
     with ring(RATE_HZ) as (ours, control, inbox):
@@ -187,13 +96,14 @@ def latency_ms() -> tuple[float, int]:
 
 def measure(rounds: int, passes: int) -> dict[str, float]:
     """Run everything in turns and return the figures."""
-    rows: dict[str, list[float]] = {"ring": [], "karabo": [], "pvapy": []}
+    rows: dict[str, list[float]] = {"ring": [], "tcp": [], "karabo": [], "pvapy": []}
     arrived: dict[str, list[float]] = {"karabo": [], "pvapy": []}
     lost = 0
     for _ in range(rounds):
-        cost, missing = ring_cost(passes)
-        rows["ring"].append(cost)
-        lost += missing
+        for name, ours in (("ring", ring_cost), ("tcp", tcp_cost)):
+            cost, missing = ours(passes)
+            rows[name].append(cost)
+            lost += missing
         for name, shares in arrived.items():
             cost, share = peer_cost(name, passes)
             rows[name].append(cost)
@@ -202,6 +112,7 @@ def measure(rounds: int, passes: int) -> dict[str, float]:
     middle = {name: statistics.median(costs) for name, costs in rows.items()}
     return {
         "cpu_s_per_gb_ring": middle["ring"],
+        "cpu_s_per_gb_tcp": middle["tcp"],
         "cpu_s_per_gb_karabo": middle["karabo"],
         "cpu_s_per_gb_pvapy": middle["pvapy"],
         "ratio_karabo": statistics.median(k / r for k, r in zip(rows["karabo"], rows["ring"], strict=True)),
@@ -211,6 +122,7 @@ def measure(rounds: int, passes: int) -> dict[str, float]:
         "tile_latency_ms_p95": delay,
         "frames_lost": lost + missing,
         "load_1min": os.getloadavg()[0],
+        **LIMITS,
     }
 
 

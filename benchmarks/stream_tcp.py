@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.stream import PASSES, RATE_HZ, ROUNDS, Ring, cpu_s, gigabytes, ring
+from benchmarks.stream_rigs import PASSES, RATE_HZ, ROUNDS, Ring, cpu_s, gigabytes, ring
 from stream.keys import FOLDER_VARIABLE, allow, new_pair, set_server_key
 from stream.settings import StreamSettings, dump_settings, load_settings
 

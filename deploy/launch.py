@@ -168,7 +168,7 @@ def _bridge(site: Site, rig: RigFile, stream: StreamSettings, name: str, port: i
 def _camera(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
     from devices.settings import CameraProcess
 
-    settings = CameraProcess(stream, rig.camera, rig.devices.prefix, rig.twin)
+    settings = CameraProcess(stream, rig.camera, rig.devices.prefix, rig.twin, rig.devices)
     return python_program("camera", "devices.camera_server", _write(site, "camera", settings), priority=20)
 
 

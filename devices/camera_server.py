@@ -11,12 +11,13 @@ import sys
 from types import FrameType
 from typing import cast
 
-from devices.settings import CameraProcess
+from devices.settings import CameraProcess, CameraSettings
 from stream.doors import TcpRefused
 from stream.frame_server import FrameServer
 from stream.frames import FrameMaker
 from stream.health import clear_ready, mark_ready
 from stream.keys import KeysError
+from stream.live_frames import LiveSource
 from stream.logs import log_to_stderr
 from stream.messages import Json
 from stream.settings import load_settings
@@ -49,7 +50,48 @@ def build_maker(settings: CameraProcess) -> FrameMaker:
             return ReplayMaker(settings.camera.source, settings.camera.frame_rate_hz)
         except OSError as error:
             raise SourceError(str(error)) from error
-    raise SourceError(f"camera.kind is {kind!r}: choose `twin` or `file`")
+    if kind in ("pva", "dectris"):
+        return _live_camera(settings)
+    raise SourceError(f"camera.kind is {kind!r}: choose `twin`, `file`, `pva` or `dectris`")
+
+
+def _live_camera(settings: CameraProcess) -> FrameMaker:
+    """Return a camera that sends by itself."""
+    from devices.channel_access import quiet_repeater
+    from stream.live_frames import SourceLost
+
+    live = settings.camera.live
+    quiet_repeater()
+    try:
+        source = _pva(settings.camera) if settings.camera.kind == "pva" else _dectris(settings.camera)
+    except SourceLost as error:
+        raise SourceError(str(error)) from error
+    from devices.live_camera import LiveCamera
+    from devices.sample_state import InstrumentState
+
+    return LiveCamera(source, InstrumentState(settings.devices, live.temperature_k), live.frame_timeout_s)
+
+
+def _pva(camera: CameraSettings) -> LiveSource:
+    if not camera.source:
+        raise SourceError("camera.kind is `pva` but camera.source names no PVAccess channel, such as 13SIM1:Pva1:Image")
+    from devices.pva_source import PvaSource
+    from devices.sample_state import AcquireSwitch
+
+    live = camera.live
+    switch = AcquireSwitch(live.acquire, live.images) if live.acquire else None
+    return PvaSource(camera.source, live.buffer_mib << 20, switch)
+
+
+def _dectris(camera: CameraSettings) -> LiveSource:
+    from stream.dectris import DectrisSource
+    from stream.live_frames import DTYPES
+
+    live = camera.live
+    if live.height < 1 or live.width < 1 or live.dtype not in DTYPES:
+        wanted = f"height and width of an image, and dtype as one of {', '.join(DTYPES)}"
+        raise SourceError(f"camera.kind is `dectris`: [camera.live] must have {wanted}")
+    return DectrisSource(camera.source, (live.height, live.width), live.dtype, live.channel, live.buffer_mib << 20)
 
 
 def describe(settings: CameraProcess, maker: FrameMaker) -> Json:
@@ -90,6 +132,10 @@ def serve(settings: CameraProcess) -> None:
             server.run()
         finally:
             clear_ready(settings.stream, NAME)
+            close = getattr(maker, "close", None)
+            if callable(close):
+                server.close()  # the pump takes no frame from a source that is closed
+                close()
 
 
 def main(arguments: list[str]) -> int:

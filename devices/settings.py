@@ -68,15 +68,41 @@ class TwinSettings:
 
 
 @dataclass(frozen=True)
+class LiveSettings:
+    """Section `[camera.live]`: what a camera needs that sends by itself (`pva`, `dectris`)."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    acquire: str = ""
+    """`pva`: PV that starts an acquisition with 1 and stops it with 0; empty where the camera runs by itself."""
+    images: str = ""
+    """`pva`: PV of the number of images of an acquisition; empty where it needs none."""
+    height: int = 0
+    """`dectris`: rows of an image."""
+    width: int = 0
+    """`dectris`: columns of an image."""
+    dtype: str = "<u4"
+    """`dectris`: what the frames are stored as: `<u2`, `<u4` or `<f4`."""
+    channel: str = ""
+    """`dectris`: threshold channel to take; empty takes the only one."""
+    frame_timeout_s: float = 30.0
+    """Longest wait for one frame, s; for the first one too."""
+    buffer_mib: int = 256
+    """Frames that may wait where the ring is full, MiB."""
+    temperature_k: float = 295.0
+    """Temperature of the sample where the rig has no cryostat, K."""
+
+
+@dataclass(frozen=True)
 class CameraSettings:
     """Section `[camera]` of the rig file: where frames come from and how counts become electrons."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
     kind: str = "twin"
-    """`twin`, `file` (frames of an earlier run) or `pva` (areaDetector over PVAccess)."""
+    """`twin`, `file` (frames of an earlier run), `pva` (areaDetector over PVAccess) or `dectris` (Stream V2)."""
     source: str = ""
-    """HDF5 file or PVAccess channel; empty for the twin."""
+    """HDF5 file, PVAccess channel, or `tcp://host:31001` of the detector; empty for the twin."""
     pixel_size_um: float = 1.0
     """Edge of one pixel at the sample, um, of a real camera; the twin's is that of `[twin]`."""
     frame_rate_hz: float = 300.0
@@ -87,6 +113,8 @@ class CameraSettings:
     """Counts of a dark frame."""
     read_noise_electrons: float = 20.0
     """Standard deviation of the read noise per frame, electrons."""
+    live: LiveSettings = field(default_factory=LiveSettings)
+    """What a camera needs that sends by itself."""
 
 
 @dataclass(frozen=True)
@@ -352,6 +380,8 @@ class CameraProcess:
     """Prefix of the PVs of the twin's frozen state."""
     twin: TwinSettings | None = None
     """The simulated sample; None where the camera is real."""
+    devices: DevicesSettings = field(default_factory=DevicesSettings)
+    """The instruments that a real camera's process asks where the sample is."""
 
 
 @dataclass(frozen=True)

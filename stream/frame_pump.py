@@ -83,8 +83,9 @@ class FramePump(threading.Thread):
         self._put(_Send(request, archived))
 
     def abort(self, key: SweepKey) -> None:
-        """End a sweep after the present frame."""
+        """End a sweep after the present frame, or without it where it is still waited for."""
         self._aborted.add(key)
+        self._give_up()
 
     def urgent(self) -> bool:
         """Tell whether the news should be taken at once: a sweep was armed or has ended, or the ring is full."""
@@ -96,6 +97,7 @@ class FramePump(threading.Thread):
         with self._ready:
             self._ended = True
             self._ready.notify_all()
+        self._give_up()
         if self.is_alive():
             self.join(timeout_s)
 
@@ -111,6 +113,12 @@ class FramePump(threading.Thread):
                 self._tell(self._make(job))
             else:
                 self._tell(self._arm(job))
+
+    def _give_up(self) -> None:
+        """Let a maker go that waits for a frame from outside: it has `give_up()`."""
+        give_up = getattr(self._maker, "give_up", None)
+        if callable(give_up):
+            give_up()
 
     def _put(self, job: SweepRequest | _Send) -> None:
         with self._ready:

@@ -13,7 +13,11 @@ __all__ = ["FrameMaker", "SweepRequest"]
 
 
 class FrameMaker(Protocol):
-    """A source of frames. The frame server calls `arm` and `frame` from one thread of its own, never concurrently."""
+    """A source of frames. The frame server calls `arm` and `frame` from one thread of its own, never concurrently.
+
+    A source may also have `info()` and `regions()`, told with the camera; `give_up()`, called from another thread,
+    which ends a `frame` that waits for something outside; and `close()`, called once at the end.
+    """
 
     height: int
     """Camera rows."""

@@ -1,8 +1,9 @@
 """A stored run again: its frames through the same camera process, workers and builder as live ones.
 
-The camera process takes its frames from a `ReplayMaker`; `drive` does what a plan would: it opens the run, arms and
-triggers every sweep as stored, and closes the run. Only sweeps that are whole on disk are played: an aborted one has no
-final map to make again.
+The camera process takes its frames from a `ReplayMaker`, which also plays them to a new run whose plan asks for the
+same frequencies, as a rehearsal. For a replay to the same bits, `drive` does what a plan would: it opens the run, arms
+and triggers every sweep as stored, and closes the run. Only sweeps that are whole on disk are played: an aborted one
+has no final map to make again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,34 +50,57 @@ class ReplayMaker:
         self.width = start.width
         self.dtype = start.dtype
         self.frame_rate_hz = frame_rate_hz
-        self._sweep = -1
+        self._sweep, self._passes = -1, 1
+        self._rehearsed: tuple[str, int] = ("", -1)
 
     def info(self) -> Json:
         """Return what the camera process tells about itself beyond its settings."""
         start = self._file.start
-        return {"mode": str(RunMode.REPLAY), "pixel_size_um": start.pixel_size_um, "frames_path": str(self._file.path)}
+        told: Json = {"mode": str(RunMode.REPLAY), "pixel_size_um": start.pixel_size_um, "noise": asdict(start.noise)}
+        return {**told, "frames_path": str(self._file.path), "replays": start.run_uid}
 
     def arm(self, request: SweepRequest) -> tuple[StatePoint, Json]:
         """Return the stored state of the sweep and its source state.
 
+        The run itself is played sweep by sweep as recorded. To any other run the stored sweeps of the same frequencies
+        are played in turn, those of the same role where there are such, their passes over and over.
+
         Raises
         ------
         FramesError
-            Where the run is another, or has no such sweep, or the sweep was recorded with other frequencies.
+            Where no stored sweep answers the request.
         """
         if request.run_uid != self._file.start.run_uid:
-            raise FramesError(f"this camera replays run {self._file.start.run_uid}, not {request.run_uid}")
+            return self._rehearse(request)
         stored = next((sweep for sweep in self._file.sweeps if sweep.sweep == request.sweep), None)
         if stored is None:
             raise FramesError(f"run {request.run_uid} has no sweep {request.sweep}")
         if stored.passes != request.passes or not np.array_equal(stored.frequency_mhz, request.frequency_mhz):
             raise FramesError(f"sweep {request.sweep} was recorded with other frequencies or passes")
-        self._sweep = stored.sweep
+        self._sweep, self._passes = stored.sweep, stored.passes
         return stored.state, stored.source_state
 
     def frame(self, pass_index: int, index: int) -> NDArray[Any]:
         """Return the stored (y, x) frame; its crc is checked."""
-        return self._file.frame(self._sweep, pass_index, index)
+        return self._file.frame(self._sweep, pass_index % self._passes, index)
+
+    def _rehearse(self, request: SweepRequest) -> tuple[StatePoint, Json]:
+        """Choose the next stored sweep for a run that is not the stored one."""
+        whole = self._file.complete_sweeps()
+        fitting = [sweep for sweep in whole if np.array_equal(sweep.frequency_mhz, request.frequency_mhz)]
+        fitting = [sweep for sweep in fitting if sweep.role is request.role] or fitting
+        if not fitting:
+            lists = {(len(s.frequency_mhz), float(s.frequency_mhz[0]), float(s.frequency_mhz[-1])) for s in whole}
+            held = "; ".join(f"{count} from {low:g} to {high:g} MHz" for count, low, high in sorted(lists)) or "none"
+            raise FramesError(f"{self._file.path} has no whole sweep of these frequencies (it has {held})")
+        run, last = self._rehearsed
+        after = last if run == request.run_uid else -1
+        stored = next((sweep for sweep in fitting if sweep.sweep > after), fitting[0])
+        self._rehearsed = request.run_uid, stored.sweep
+        self._sweep, self._passes = stored.sweep, stored.passes
+        state = replace(stored.state, history=request.history, load_index=request.load_index)
+        played = {"run_uid": self._file.start.run_uid, "sweep": stored.sweep, "passes": stored.passes}
+        return state, {"replays": played}
 
     def close(self) -> None:
         """Close the file."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from devices.settings import CameraProcess, CameraSettings
-from stream.archive_hdf5 import FrameWriter
+from stream.archive_hdf5 import FrameFile, FrameWriter
 from stream.camera_control import CameraControl, CameraRefused
 from stream.crc import crc32c
 from stream.health import ready_path
@@ -68,12 +68,42 @@ def test_a_stored_run_is_played(process, tmp_path):
         camera.communicate()
 
 
+def test_a_stored_run_is_rehearsed_by_a_plan_of_the_same_frequencies(process, tmp_path):
+    stream = replace(process.stream, archive_frames=True)
+    camera = launch(replace(process, stream=stream), tmp_path)
+    try:
+        wait_for(lambda: ready_path(stream, "camera").exists() or camera.poll() is not None, 60, "ready")
+        with CameraControl(stream, timeout_s=30) as control:
+            start = control.open_run(RunStart("new", RunMode.LIVE, 0, 0, "", NoiseModel("", 1.0), {}))
+            assert (start.mode, start.noise.electrons_per_count) == (RunMode.REPLAY, 8.0)
+            assert start.frames_path != process.camera.source
+            other = SweepRequest("new", 0, SweepRole.WARMING, np.linspace(2800.0, 2901, 5), 3)
+            with pytest.raises(CameraRefused, match="it has 5 from 2800 to 2900 MHz"):
+                control.arm(other)
+            for sweep in range(2):
+                armed = control.arm(replace(other, sweep=sweep, frequency_mhz=SWEEP.frequency_mhz, load_index=7))
+                assert (armed.state.temperature_k, armed.state.load_index) == (4, 7)
+                assert armed.source_state["replays"]["run_uid"] == "stored"
+                control.trigger("new", sweep)
+                assert control.wait_sent("new", sweep, 30) == 15
+            control.close_run("new", "success")
+        with FrameFile(start.frames_path) as file:
+            wait_for(lambda: file.count == 30, 30, "every frame on disk")
+            # two stored passes, three asked for: the first comes again
+            assert [int(image[0, 0]) for _, _, image in file.frames(1)] == [*range(10), *range(5)]
+    finally:
+        camera.kill()
+        camera.communicate()
+
+
 @pytest.mark.parametrize(
     ("camera", "line"),
     [
         (CameraSettings(kind="file", source="/nowhere.h5"), "cannot read the frames file /nowhere.h5"),
-        (CameraSettings(kind="film"), "choose `twin` or `file`"),
+        (CameraSettings(kind="film"), "choose `twin`, `file`, `pva` or `dectris`"),
         (CameraSettings(kind="twin"), "no [twin] section"),
+        (CameraSettings(kind="pva"), "names no PVAccess channel, such as 13SIM1:Pva1:Image"),
+        (CameraSettings(kind="dectris", source="tcp://127.0.0.1:9"), "[camera.live] must have height and width"),
     ],
 )
 def test_a_wrong_source_is_one_clear_line(process, tmp_path, camera, line):

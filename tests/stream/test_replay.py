@@ -65,7 +65,7 @@ def test_maker_gives_stored_states_and_frames(stored):
     assert (state, source) == (first.state, {"seed": 5})
     assert maker.frame(1, 3).tobytes() == known_frame(5, 1, 3).tobytes()
     assert (maker.height, maker.width, maker.dtype, maker.frame_rate_hz) == (24, 16, "<u2", 0.0)
-    for changes in ({"sweep": 1}, {"run_uid": "other"}, {"passes": 3}, {"frequency_mhz": np.arange(6.0)}):
+    for changes in ({"sweep": 1}, {"passes": 3}, {"frequency_mhz": np.arange(6.0)}):
         with pytest.raises(FramesError):
             maker.arm(request_of(first, **changes))
     maker.close()
