@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deploy.errors import DeployError
 from deploy.stored import find_frames
 from deploy.up import default_data_dir
+from physics.constants import GAMMA_MHZ_PER_GAUSS
 from plans.calibration_book import DAY_S, Calibration, CalibrationBook
 from plans.calibration_fits import fit_camera, fit_field_direction, fit_powers, fit_ruby_zero, fit_thermometer
 from plans.coil import fit_coil
@@ -25,6 +26,8 @@ from stream.paths import documents_path
 Array = NDArray[np.float64]
 BOOK = "calibrations.jsonl"
 """Name of the book in the data folder."""
+LARGEST_ACROSS_MHZ = 45.0
+"""Largest transverse splitting of [111] by stress, MHz."""
 DRIFT_GROUP = 2
 """Frames whose difference is free of slow drift."""
 
@@ -146,15 +149,23 @@ def _coil(run: _Run) -> Calibration:
     for planes, attributes in run.sweeps():
         low, high = _outer(planes, attributes)
         centre, sigma = planes["centre_mhz"].astype(np.float64), planes["centre_mhz_sigma"].astype(np.float64)
-        halves.append(0.5 * (centre[high] - centre[low]).ravel())
-        sigmas.append(0.5 * np.hypot(sigma[high], sigma[low]).ravel())
         fields.append(float(attributes["sweep_start"]["state"]["field_gauss"]))
+        halves.append(of_111(0.5 * (centre[high] - centre[low]).ravel(), fields[-1]))
+        sigmas.append(0.5 * np.hypot(sigma[high], sigma[low]).ravel())
     found = fit_coil(fields, np.array(halves), np.nan_to_num(np.array(sigmas), nan=1.0), run.time_s)
     values = {
         "remanence_gauss": (found.remanence_gauss, found.remanence_sigma_gauss),
         "scale": (found.scale, found.scale_sigma),
     }
     return Calibration.made("coil", values, run.time_s, run.uid)
+
+
+def of_111(half_splitting_mhz: Array, field_gauss: float) -> Array:
+    """Return half splittings with NaN where [111] cannot have them at this field: lines of other groups were taken."""
+    along = GAMMA_MHZ_PER_GAUSS.value * abs(field_gauss)
+    highest = 1.05 * np.hypot(along, LARGEST_ACROSS_MHZ)
+    possible = (half_splitting_mhz >= 0.9 * along) & (half_splitting_mhz <= highest)
+    return np.where(possible, half_splitting_mhz, np.nan)
 
 
 def _powers(run: _Run) -> Calibration:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.calibrate import lamp_line_nm, transfer
+from deploy.calibrate import lamp_line_nm, of_111, transfer
 from stream.document_log import write_log
 from tests.deploy.command import User, one_line
 
@@ -75,3 +75,8 @@ def test_wander_and_drift_of_the_light_do_not_count_as_noise() -> None:
     frames = rng.poisson(light[:, None, None], (400, 12, 12)) / 8.0
     mean, variance = transfer(frames, dark=False)
     assert variance.mean() == pytest.approx(mean.mean() / 8.0, rel=0.03)
+
+
+def test_pairs_that_cannot_be_111_at_a_field_do_not_count() -> None:
+    found = of_111(np.array([73.0, 134.4, 138.0, 180.0]), -48.0)
+    assert np.isfinite(found).tolist() == [False, True, True, False]
