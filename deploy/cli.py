@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deploy import keys_commands
+from deploy import campaign_commands, keys_commands
 from deploy.errors import DeployError
 from deploy.output import emit_json
 from deploy.places import explain, require_apart, require_file
@@ -345,6 +345,7 @@ def worker(
 
 
 app.add_typer(keys_commands.app, name="keys")
+campaign_commands.add_to(app)
 
 
 def main() -> None:

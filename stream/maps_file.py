@@ -132,6 +132,21 @@ def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]]
         raise MapsFileError(f"cannot read maps from {path}: {reason(error)}") from error
 
 
+def part_names(path: str | Path) -> list[str]:
+    """Return the names of the parts of a maps file, in the order in which they were written.
+
+    Raises
+    ------
+    MapsFileError
+        Where the file cannot be read.
+    """
+    try:
+        with h5py.File(path, "r", track_order=True) as file:
+            return [str(name) for name, item in file.items() if isinstance(item, h5py.Group)]
+    except OSError as error:
+        raise MapsFileError(f"cannot read maps from {path}: {reason(error)}") from error
+
+
 def is_maps_file(path: str | Path) -> bool:
     """Return whether a file is one of ours, and so may be replaced by a newer one."""
     try:

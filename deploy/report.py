@@ -1,0 +1,205 @@
+"""`nvdac report`: the figures of a campaign, and one HTML page that needs nothing beside it.
+
+Every number on the page names the runs that it was made of; every table says its units.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.metadata
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.campaign import FACTS, PRODUCTS
+from deploy.errors import DeployError
+from deploy.output import write_whole
+from deploy.report_figures import AXES, FORMATS, TITLES, axes_of, draw_part, save, svg_text
+from stream.maps_file import MapsFileError, part_names, read_maps
+
+PAGE = "report.html"
+NAMES = {
+    "sigma_edge_gpa": "lowest sigma_ZZ that responds at the lowest temperature",
+    "tau_critical_gpa": "critical shear (cold response halved)",
+    "tau_from_tc_gpa": "critical shear (Tc squared extrapolated to zero; a cross-check)",
+    "la_ni_optimum": "La:Ni at which Tc peaks",
+}
+"""What each number is."""
+_STYLE = """
+body{font:14px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1b1f24}
+table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{border:1px solid #c8ccd2;padding:.2em .6em;text-align:left}
+th{background:#eef1f4}code{font-size:12px}figure{display:inline-block;margin:.5em 1em .5em 0;vertical-align:top}
+td.n{text-align:right;font-variant-numeric:tabular-nums}details{margin:.4em 0}
+"""
+
+
+def write_report(campaign: Path, out: Path | None = None, formats: tuple[str, ...] = FORMATS) -> dict[str, Any]:
+    """Write figures and page of a campaign.
+
+    Parameters
+    ----------
+    campaign
+        Folder that `nvdac campaign` wrote.
+    out
+        Folder of the report; the campaign's own where None.
+    formats
+        Of the figures: pdf, svg, png.
+
+    Raises
+    ------
+    DeployError
+        Where the folder holds no campaign, or a format is unknown.
+    """
+    unknown = [kind for kind in formats if kind not in FORMATS]
+    if unknown:
+        raise DeployError(f"no figures as {', '.join(unknown)}; known: {', '.join(FORMATS)}")
+    facts, parts = read_campaign(campaign)
+    folder = out or campaign
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    files: list[str] = []
+    drawn: list[str] = []
+    for name, planes in parts.items():
+        figure = draw_part(name, planes)
+        files += [str(path) for path in save(figure, folder / "figures", name, formats)]
+        drawn.append(f'<figure id="{name}">{svg_text(figure)}</figure>{_table(name, planes)}')
+    write_whole(folder / PAGE, _page(facts, drawn))
+    return {"page": str(folder / PAGE), "figures": files}
+
+
+def read_campaign(campaign: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the facts of a campaign, and the planes of its diagrams by name.
+
+    Raises
+    ------
+    DeployError
+        Where the folder holds no campaign.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((campaign / FACTS).read_text())
+        names = part_names(campaign / PRODUCTS)
+        return facts, {name: read_maps(campaign / PRODUCTS, name)[0] for name in names}
+    except (OSError, ValueError, MapsFileError) as error:
+        raise DeployError(f"{campaign} holds no campaign ({error}); make it with `nvdac campaign`") from error
+
+
+def _page(facts: dict[str, Any], drawn: Iterable[str]) -> str:
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>nvdac campaign</title>'
+        f"<style>{_STYLE}</style><h1>Campaign</h1>"
+        + _numbers(facts["numbers"])
+        + _shear(facts["shear_tests"])
+        + _loads(facts["loads"])
+        + "<h2>Diagrams</h2><p>Means over the pixels of each bin; a bin without pixels is empty, nothing is "
+        "extrapolated. Errors are those of blocks three correlation lengths wide.</p>"
+        + "".join(drawn)
+        + _provenance(facts)
+        + "</html>\n"
+    )
+
+
+def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = "".join(f"<th>{html.escape(one)}</th>" for one in head)
+    body = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
+    return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def _runs(uids: Iterable[str]) -> str:
+    """Return the runs that a number comes from, folded away where they are many; each leads to its row."""
+    links = [f'<a href="#run-{html.escape(uid)}"><code>{html.escape(uid[:8])}</code></a>' for uid in uids]
+    if len(links) <= 3:
+        return " ".join(links)
+    return f"<details><summary>{len(links)} runs</summary>{' '.join(links)}</details>"
+
+
+def _said(value: float | None, digits: int = 3) -> str:
+    return "not known" if value is None else f"{value:.{digits}g}"
+
+
+def _numbers(numbers: dict[str, Any]) -> str:
+    rows = [
+        (
+            html.escape(NAMES.get(name, name)),
+            f"{_said(one['value'], 4)}{' ' + one['unit'] if one['unit'] != '1' else ''}",
+            f"{_said(one['low'], 4)} to {_said(one['high'], 4)}",
+            f"{', '.join(one['levels']) or 'none'}; {_said(one['effective_blocks'])} blocks",
+            _runs(one["run_uids"]),
+        )
+        for name, one in numbers.items()
+    ]
+    return "<h2>Numbers</h2>" + _rows(
+        ("quantity", "value", "68 % interval", "drawn anew; effective size", "runs"), rows
+    )
+
+
+def _shear(tests: list[dict[str, Any]]) -> str:
+    if not tests:
+        return ""
+    rows = [
+        (
+            html.escape(f"{test['sample']}, load {test['load_index']}"),
+            html.escape(test["reason"]) or ("suppresses" if test["suppresses"] else "nothing found"),
+            f"{_said(test['change'])} &plusmn; {_said(test['change_sigma'], 2)}",
+            f"{_said(test['p_value'])} ({test['draws']} draws)",
+            f"{test['cells']} cells, {_said(test['effective_cells'])} effective",
+            _runs(test["run_uids"]),
+        )
+        for test in tests
+    ]
+    head = ("map", "shear at fixed sigma_ZZ", "relative change of the response", "p against the null", "size", "runs")
+    return "<h2>Does shear suppress the response?</h2>" + _rows(head, rows)
+
+
+def _loads(loads: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            html.escape(load["sample"]),
+            str(load["load_index"]),
+            _said(load["mean_sigma_zz_gpa"]),
+            f"{min(load['temperatures_k']):.1f} to {max(load['temperatures_k']):.1f} ({len(load['temperatures_k'])})",
+            _said(load["median_tc_k"]),
+            str(load["pixels"]),
+            _said(load["correlation_um"], 2),
+            " ".join(f'<code id="run-{html.escape(uid)}">{html.escape(uid)}</code>' for uid in load["run_uids"]),
+        )
+        for load in loads
+    ]
+    head = ("sample", "load", "mean sigma_ZZ (GPa)", "T (K)", "median Tc (K)", "pixels", "correlation (um)", "runs")
+    return "<h2>Loads</h2>" + _rows(head, rows)
+
+
+def _table(name: str, planes: dict[str, Any]) -> str:
+    """Return the numbers of a diagram, folded away."""
+    if name == "boundary":
+        columns = [name for name in planes if planes[name].ndim == 1]
+        rows = [[f"{value:.4g}" for value in row] for row in np.stack([planes[c] for c in columns], axis=1)]
+        return f"<details><summary>numbers</summary>{_rows(columns, rows)}</details>"
+    axes = axes_of(name, planes)
+    filled = np.argwhere(planes["count"] > 0)
+    rows = []
+    for place in filled:
+        index = tuple(int(i) for i in place)
+        spans = [
+            f"{planes[f'{axis}_edges'][i]:.4g} to {planes[f'{axis}_edges'][i + 1]:.4g}"
+            for axis, i in zip(axes, index, strict=True)
+        ]
+        values = [planes["mean"][index], planes["error"][index]]
+        rows.append([*spans, *(f"{v:.5g}" for v in values), *(str(planes[n][index]) for n in ("count", "blocks"))])
+    head = [*(AXES[axis] for axis in axes), "mean", "error", "pixels", "blocks"]
+    return f"<details><summary>numbers: {html.escape(TITLES.get(name, name))}</summary>{_rows(head, rows)}</details>"
+
+
+def _provenance(facts: dict[str, Any]) -> str:
+    versions = {name: importlib.metadata.version(name) for name in ("nvdac", "numpy", "scipy", "numba")}
+    constants = facts.get("constants", {})
+    content = {
+        "key": facts.get("key", ""),
+        "campaign version": facts["campaign_version"],
+        **{f"setting {name}": value for name, value in facts["settings"].items()},
+        **{f"constants {name}": value for name, value in constants.items()},
+        **{f"library {name}": value for name, value in versions.items()},
+    }
+    rows = [(html.escape(name), f"<code>{html.escape(str(value))}</code>") for name, value in content.items()]
+    return "<h2>Made with</h2>" + _rows(("what", "value"), rows)
