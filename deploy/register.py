@@ -57,7 +57,7 @@ def register_chemistry(
         alignment = align(points[:, :2], points[:, 2:], kind, mirrored)
         shape = next(plane.shape[-2:] for plane in maps.values() if plane.ndim >= 2)
         value, error = on_run_pixels(ratio, sigma, alignment, (int(shape[0]), int(shape[1])))
-        about_it = {
+        about_it: dict[str, object] = {
             "sample": sample,
             "registered_on_run": found[0].run_uid,
             "files": [path.name for path in planes],
