@@ -24,6 +24,9 @@ from stream.settings import load_settings
 if TYPE_CHECKING:
     from devices.ioc.panel import Panel
 
+ABSENT_S = 0.5
+"""Shortest interval at which an instrument that is away is looked for, s."""
+
 log = logging.getLogger(__name__)
 
 
@@ -102,7 +105,7 @@ async def _serve(process: BridgeProcess, instrument: str, reason: str, make: Mak
     log.info("%s serves %s*", process.name, process.prefix)
     while not stopped.is_set():
         try:
-            await asyncio.wait_for(stopped.wait(), bridge.interval_s)
+            await asyncio.wait_for(stopped.wait(), max(bridge.interval_s, 0.0 if connection.up else ABSENT_S))
         except TimeoutError:
             connection.attempt()
     connection.make_safe()
