@@ -24,6 +24,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from dashboard.commands import Asker as CommandAsker
+from dashboard.commands import Commands
 from dashboard.feed import Asker, Feed, Spectra, Subscriber
 from dashboard.guard import Guard
 from dashboard.hub import Hub
@@ -33,6 +35,7 @@ from dashboard.viewer_link import ViewerLink
 from dashboard.views import page_description
 from stream.health import clear_ready, mark_ready
 from stream.messages import Json, StateUpdate
+from stream.paths import control_token_path
 from stream.settings import StreamSettings, load_settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ MAX_VIEWERS = 64
 """Browsers at the same time; one more is refused."""
 MAX_SAID_BYTES = 65536
 """Longest message a browser may send, bytes."""
+LEAST_TOKEN = 20
+"""Characters of a token, at least."""
 STOP_S = 1
 """Time that open connections have when the process is told to end, s."""
 
@@ -52,6 +57,7 @@ def build_app(
     connect_asker: Callable[[], Asker],
     ready: Callable[[], None] = lambda: None,
     data_dir: str = "",
+    commands: Commands | None = None,
 ) -> Starlette:
     """Return the web application.
 
@@ -67,11 +73,13 @@ def build_app(
         Called when requests are answered.
     data_dir
         Folder of stored runs; empty for none.
+    commands
+        Passes on what browsers ask of the session; None where they may ask for nothing.
     """
     began = time.monotonic()
     hub, spectra = Hub(), Spectra(connect_asker)
     index = (STATIC / "index.html").read_text()
-    description = page_description() | {"metrics": dict(settings.metrics_urls)}
+    description = page_description() | {"metrics": dict(settings.metrics_urls), "control": commands is not None}
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
@@ -98,6 +106,8 @@ def build_app(
         if shelf is not None:
             shelf.close()
         spectra.close()
+        if commands is not None:
+            commands.close()
 
     def page(_request: Request) -> Response:
         return HTMLResponse(index)
@@ -109,7 +119,7 @@ def build_app(
         if len(hub.viewers) >= MAX_VIEWERS:
             await websocket.close(1013, "too many viewers")
             return
-        await ViewerLink(websocket, hub, spectra, settings, data_dir).serve()
+        await ViewerLink(websocket, hub, spectra, settings, data_dir, commands).serve()
 
     routes = [
         Route("/", page),
@@ -189,6 +199,32 @@ def _connect_asker(stream: StreamSettings) -> Asker:
     return StateAsker(stream, "builder")
 
 
+def _connect_session(stream: StreamSettings) -> CommandAsker:
+    from stream.state import StateAsker
+
+    return StateAsker(stream, "session")
+
+
+def _commands(process: DashboardProcess) -> Commands | None:
+    """Return what passes requests on; None where the page only shows.
+
+    Raises
+    ------
+    SystemExit
+        Where control is allowed and the token of this start is not there.
+    """
+    if not process.dashboard.allow_control:
+        return None
+    path = control_token_path(process.stream.runtime_dir)
+    try:
+        token = path.read_text().strip()
+    except OSError as problem:
+        raise SystemExit(f"control is allowed but {path} cannot be read: {problem.strerror}") from problem
+    if len(token) < LEAST_TOKEN:
+        raise SystemExit(f"control is allowed but the token in {path} is too short to be one")
+    return Commands(token, partial(_connect_session, process.stream))
+
+
 def _end(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(0)
 
@@ -209,7 +245,12 @@ def main(arguments: list[str]) -> None:
     stream = process.stream
     ready = partial(mark_ready, stream, "web")
     app = build_app(
-        process.dashboard, partial(_connect, stream), partial(_connect_asker, stream), ready, stream.data_dir
+        process.dashboard,
+        partial(_connect, stream),
+        partial(_connect_asker, stream),
+        ready,
+        stream.data_dir,
+        _commands(process),
     )
     try:
         run(app, listener, process.dashboard)

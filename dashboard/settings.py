@@ -28,6 +28,8 @@ class DashboardSettings:
     """Process -> address of its numbers for Prometheus, which the page links to."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names a browser may use beside the loopback ones (a page asked for under any other name is refused)."""
+    allow_control: bool = False
+    """Whether a browser that has this start's token may pause, end and steer plans; without it the page only shows."""
 
 
 @dataclass(frozen=True)

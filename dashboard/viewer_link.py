@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -11,6 +12,7 @@ from typing import cast
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from dashboard.commands import VIEW_ONLY, Commands
 from dashboard.encode import pack
 from dashboard.feed import Spectra
 from dashboard.hub import Hub, Viewer
@@ -25,6 +27,8 @@ GATHER_S = 0.012
 """Time that updates of one moment have to come together before they are sent as one batch, s."""
 BEAT_S = 1.0
 """Longest silence towards a browser, s: it shows a broken connection after a few."""
+MOST_COMMANDS = 8
+"""Requests to the session that one browser may have on their way."""
 MOST_SPEED = 1e6
 """Highest speed of a replay."""
 REQUEST_FIELDS = ("sweep", "y0", "y1", "x0", "x1")
@@ -38,7 +42,13 @@ class ViewerLink:
     """Serves one browser until it goes."""
 
     def __init__(
-        self, socket: WebSocket, hub: Hub, spectra: Spectra, settings: DashboardSettings, data_dir: str = ""
+        self,
+        socket: WebSocket,
+        hub: Hub,
+        spectra: Spectra,
+        settings: DashboardSettings,
+        data_dir: str = "",
+        commands: Commands | None = None,
     ) -> None:
         self._socket = socket
         self._hub = hub
@@ -47,6 +57,8 @@ class ViewerLink:
         self._stuck_s = settings.stuck_s
         self._viewer = Viewer()
         self._data_dir = data_dir
+        self._commands = commands
+        self._doing: set[asyncio.Task[None]] = set()
         self._playback: Playback | None = None
         self._playing: asyncio.Task[None] | None = None
         self._asked: Json | None = None
@@ -101,12 +113,32 @@ class ViewerLink:
                     self._asking = asyncio.create_task(self._answer())
             case {"play": str(run_uid), "speed": float() | int() as speed}:
                 self._play(run_uid, float(speed))
+            case {"control": dict(request)}:
+                self._command(cast(Json, request))
             case {"live": True}:
                 self._switch(None)
             case {"steer": dict(steer)}:
                 self._steer(cast(Json, steer))
             case _:
-                raise BadRequestError("neither ack, show, ask, play, steer nor live")
+                raise BadRequestError("neither ack, show, ask, play, steer, control nor live")
+
+    def _command(self, request: Json) -> None:
+        if len(self._doing) >= MOST_COMMANDS:
+            raise BadRequestError("too many requests at a time")
+        task = asyncio.create_task(self._obey(request))
+        self._doing.add(task)
+        task.add_done_callback(self._doing.discard)
+
+    async def _obey(self, request: Json) -> None:
+        """Answer a request to the session: done, or refused and why."""
+        if self._commands is None:
+            accepted, said = False, VIEW_ONLY
+        else:
+            accepted, said = await self._commands.do(request)
+        number = request.get("id", 0)
+        answer: Json = {"did": number if type(number) is int else 0, "accepted": accepted, "said": said}
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):  # whoever asked has gone
+            await self._socket.send_text(json.dumps(answer))
 
     def _play(self, run_uid: str, speed: float) -> None:
         run = next((run for run in stored_runs(self._data_dir) if run.run_uid == run_uid), None)

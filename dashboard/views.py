@@ -90,7 +90,7 @@ VIEWS: tuple[View, ...] = (
     ),
     View(
         "decision", "decision", "Adaptive decision", "decision", "side", "the plan's first decision",
-        stale_when="never", reads=("plan", "sweep", "camera"), weight=1.25,
+        stale_when="never", reads=("plan", "sweep", "camera", "control"), weight=1.25,
     ),
     View(
         "devices", "devices", "Devices", "device/", "side", "the device monitor",
@@ -122,7 +122,7 @@ VIEWS: tuple[View, ...] = (
     View("all_events", "events", "All events", "events", "log", "the first event", stale_when="never"),
 )  # fmt: skip
 
-ALWAYS = ("sources", "run", "sweep", "plan", "analysis", "camera", "device/", "decision", "replay")
+ALWAYS = ("sources", "run", "sweep", "plan", "analysis", "camera", "device/", "decision", "replay", "control")
 """Channels that the header reads, whatever panels are shown."""
 
 

@@ -31,6 +31,13 @@ SiteOption = Annotated[
     str | None, typer.Option("--site", help="Name of the running site; the newest one if not given.")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; one below ./data if not given.")]
+ControlOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-control",
+        help="Let who has the printed address pause, end and steer plans from the live page; else it only shows.",
+    ),
+]
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")
 ]
@@ -43,26 +50,33 @@ def demo(
     rig: RigOption = "twin-s1",
     data: DataOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the twin; the rig file's if not given.", min=0)] = None,
+    allow_control: ControlOption = False,
 ) -> None:
     """Run the whole measurement on the digital twin, with the live page."""
     from deploy.demo import run_demo
 
-    raise typer.Exit(run_demo(rig, data, seed, exit_when_done=exit_, json_file=json_file))
+    code = run_demo(rig, data, seed, exit_when_done=exit_, json_file=json_file, allow_control=allow_control)
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: nvdac up --rig twin-s1")
 def up(
-    rig: RigOption = "twin-s1", data: DataOption = None, site: SiteOption = None, json_file: JsonOption = None
+    rig: RigOption = "twin-s1",
+    data: DataOption = None,
+    site: SiteOption = None,
+    allow_control: ControlOption = False,
+    json_file: JsonOption = None,
 ) -> None:
     """Start the processes of a rig and leave them running."""
     from deploy.up import bring_up
 
     require_file(json_file, "--json")
-    started = bring_up(rig, data, site)
-    emit_json(
-        {"site": started.name, "url": started.web_url, "tiled": started.tiled_uri, "data": started.data_dir}, json_file
-    )
+    started = bring_up(rig, data, site, allow_control=allow_control)
+    facts = {"site": started.name, "url": started.web_url, "tiled": started.tiled_uri, "data": started.data_dir}
+    emit_json(facts | ({"control_url": started.control_url} if allow_control else {}), json_file)
     if json_file is None:
+        if allow_control:
+            typer.echo(f"live page with control, for you alone: {started.control_url}")
         typer.echo(f"{started.name}: live page {started.web_url}\ndata in {started.data_dir}; end it with `nvdac down`")
 
 

@@ -38,7 +38,13 @@ DEMO_MIB = 768.0
 
 
 def run_demo(
-    rig_name: str, data: Path | None, seed: int | None, *, exit_when_done: bool, json_file: Path | None
+    rig_name: str,
+    data: Path | None,
+    seed: int | None,
+    *,
+    exit_when_done: bool,
+    json_file: Path | None,
+    allow_control: bool = False,
 ) -> int:
     """Run the demonstration.
 
@@ -68,9 +74,11 @@ def run_demo(
     quiet = contextlib.redirect_stdout(sys.stderr) if machine else contextlib.nullcontext()
     try:
         with quiet:
-            site = launch(site, rig, parts)
+            site = launch(site, rig, parts, allow_control=allow_control)
             wait_until_ready(site, ["web"])
             say(f"live page: {site.web_url}")
+            if site.control_url:
+                say(f"live page with control, for you alone: {site.control_url}")
             wait_until_ready(site, report=say_waiting(say))
             result = _measure(site, rig, say)
         emit_json(result, json_file)

@@ -84,6 +84,7 @@ def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None])
     try:
         uids = cast("tuple[str, ...]", engine(plan, cast("Any", table)))
     except RunEngineInterrupted:
+        _unless_ended(session)
         uids = _paused(session, say)
     except FOR_PEOPLE as error:
         raise DeployError(for_people(error)) from error
@@ -96,6 +97,7 @@ def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
     """Ask what to do with a paused plan; unattended it is aborted, and the field holds."""
     while True:
         answer = _ask("paused at a checkpoint: [r]esume or [a]bort? ") if sys.stdin.isatty() else "a"
+        _unless_ended(session)
         if answer == "a":
             if session.engine.state == "paused":
                 session.engine.abort("by the user")
@@ -104,7 +106,15 @@ def _paused(session: Session, say: Callable[[str], None]) -> tuple[str, ...]:
             try:
                 return cast("tuple[str, ...]", session.engine.resume())
             except RunEngineInterrupted:
+                _unless_ended(session)
                 say("paused again")
+
+
+def _unless_ended(session: Session) -> None:
+    """Leave where somebody at the live page has ended the plan."""
+    if session.engine.state == "idle" and session.engine.ended_by:
+        said = f"{session.engine.ended_by}; microwave and laser are off, frames and documents are kept"
+        raise DeployError(said, exit_code=130)
 
 
 def _ask(question: str) -> str:

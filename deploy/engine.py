@@ -1,4 +1,8 @@
-"""The RunEngine of a session: whatever ends it, the plan's clean-up turns microwave and laser off."""
+"""The RunEngine of a session: whatever ends it, the plan's clean-up turns microwave and laser off.
+
+It can be paused, resumed and ended from the live page too. The thread that called it waits then, so that a plan paused
+there goes on where it was called; Ctrl-C brings the prompt back.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,10 @@ class Terminated(BaseException):
     """The process is asked to end from outside; raised at a prompt, where a `SystemExit` would be only a warning."""
 
 
+HOLD_POLL_S = 0.1
+"""How often a plan that is held from the live page looks whether it shall go on, s."""
+
+
 class SessionEngine(RunEngine):
     """A RunEngine that aborts where its process is terminated, and asks after an abort what the field shall do."""
 
@@ -37,11 +45,19 @@ class SessionEngine(RunEngine):
 
     def __init__(self) -> None:
         self.termination = 0
-        super().__init__({}, context_managers=[SigintHandler, _Termination])
+        self.held_by = ""
+        """Who asked at the live page for the pause; empty where nobody did, or a prompt has the plan."""
+        self.ended_by = ""
+        """Who ended the last plan from the live page, in words; empty where nobody did."""
+        self._said = threading.Event()
+        self._release = ""
+        self._holding = False
+        super().__init__({}, context_managers=[_Interrupt, _Termination])
         self.log.logger.addFilter(one_line)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Run a plan."""
+        self.held_by = self.ended_by = ""
         return self._unless_terminated(lambda: RunEngine.__call__(self, *arguments, **keywords))
 
     def resume(self) -> Any:
@@ -55,10 +71,96 @@ class SessionEngine(RunEngine):
             self.ask_field()
         return result
 
+    def pause_for(self, who: str) -> str:
+        """Pause for somebody at the live page: at the next checkpoint, asked again at once; return what happens.
+
+        Raises
+        ------
+        TransitionError
+            Where no plan runs.
+        """
+        at_once = bool(self.held_by)
+        self.held_by = who
+        try:
+            self.request_pause(defer=not at_once)
+        except TransitionError:
+            self.held_by = self.held_by if self.state == "paused" else ""
+            raise
+        return "pausing now" if at_once else "pausing at the next checkpoint; ask again to pause at once"
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a paused plan waits for the live page, not for a prompt."""
+        return self._holding and self.state == "paused"
+
+    def release(self) -> None:
+        """Let a plan go on that is held for the live page."""
+        self._release = "resume"
+        self._said.set()
+
+    def end_for(self, action: str, who: str) -> None:
+        """Stop or abort the plan for somebody at the live page, whatever state it is in; its clean-up runs.
+
+        Raises
+        ------
+        TransitionError
+            Where no plan runs.
+        """
+        if self.state == "idle":
+            raise TransitionError("no plan runs")
+        self.ended_by = f"{action} asked for by {who} at the live page"
+        if self.is_held:
+            self._release = action
+            self._said.set()
+        elif action == "stop":
+            super().stop()
+        else:
+            super().abort(self.ended_by)
+
+    def _hold(self) -> Any:
+        """Wait in the calling thread until the page says how to go on; Ctrl-C leaves it to the prompt."""
+        sys.stderr.write(f"paused by {self.held_by} at the live page; resume there, or press Ctrl-C to decide here\n")
+        released = self._wait_released()
+        if released == "resume":
+            return RunEngine.resume(self)
+        if released == "stop":
+            RunEngine.stop(self)
+        elif released == "abort":
+            RunEngine.abort(self, self.ended_by)
+        raise RunEngineInterrupted(self.ended_by or self.pause_msg)
+
+    def _wait_released(self) -> str:
+        """Return `resume`, `stop` or `abort`, as asked for at the page; empty where something else came first."""
+        self._release = ""
+        self._said.clear()
+        self._holding = True
+        try:
+            with _Termination(self):
+                # another thread may have ended it just before it was held here: then its clean-up is waited for
+                while self.state != "idle" and not (self._said.wait(HOLD_POLL_S) or self.termination):
+                    pass
+        except KeyboardInterrupt:
+            sys.stderr.write("\n")
+        finally:
+            self._holding, self.held_by = False, ""
+        return self._release
+
+    def _until_unheld(self, go: Callable[[], Any]) -> Any:
+        """Run or resume; while it is paused for somebody at the live page, wait for them."""
+        while True:
+            try:
+                return go()
+            except RunEngineInterrupted:
+                if self.ended_by and self.state == "idle":
+                    raise RunEngineInterrupted(self.ended_by) from None
+                if self.termination or not self.held_by or self.state != "paused":
+                    raise
+                go = self._hold
+
     def _unless_terminated(self, go: Callable[[], Any]) -> Any:
         """Run or resume; a plan that was paused by a termination is aborted, unattended, and the process leaves."""
         try:
-            result = go()
+            result = self._until_unheld(go)
         except RunEngineInterrupted:
             if not self.termination:
                 raise
@@ -73,6 +175,17 @@ class SessionEngine(RunEngine):
         raise SystemExit(128 + self.termination)
 
 
+class _Interrupt(SigintHandler):
+    """Ctrl-C pauses; a plan that another thread than the main one ends has no signals to look after."""
+
+    def __enter__(self) -> Any:
+        return super().__enter__() if _is_main() else self
+
+    def __exit__(self, *exception: Any) -> None:
+        if _is_main():
+            super().__exit__(*exception)
+
+
 class _Termination:
     """While a plan runs, a termination pauses it at once; left to itself it would end with the laser on."""
 
@@ -81,7 +194,7 @@ class _Termination:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in TERMINATIONS:
+        for number in TERMINATIONS if _is_main() else ():
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._pause)
 
@@ -97,6 +210,10 @@ class _Termination:
     def _request(self) -> None:
         with contextlib.suppress(TransitionError):  # it paused or ended meanwhile
             self._engine.request_pause(defer=False)
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def for_people(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from deploy.errors import DeployError
 from deploy.places import require_folder, require_space
 from deploy.processes import Program, python_program
 from deploy.rig_file import RigFile
-from deploy.site import Site, new_site, runtime_root, take_port
+from deploy.site import Site, new_site, runtime_root, take_port, write_control_token
 from stream.settings import StreamSettings, dump_settings
 
 READY_TIMEOUT_S = 600.0
@@ -73,14 +73,18 @@ def _check_tcp(rig: RigFile) -> None:
             take_port(port, "workers on other hosts")
 
 
-def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = True) -> Site:
+def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = True, allow_control: bool = False) -> Site:
     """Write the settings files, start the processes and return the site with the names of its programs.
+
+    With `allow_control` the live page may pause, end and steer plans for who has the token of this start.
 
     What fails or is interrupted here leaves nothing running.
     """
     try:
         stream = replace(rig.stream_settings(site.runtime_dir, site.data_dir), archive_frames=archive_frames)
-        site = replace(site, metrics_ports=_metrics_ports(rig, parts))
+        site = replace(site, metrics_ports=_metrics_ports(rig, parts), allow_control=allow_control)
+        if allow_control:
+            write_control_token(site)
         programs = _programs(site, rig, stream, parts)
         started = replace(site, programs=tuple(program.name for program in programs))
         started.save()
@@ -143,6 +147,7 @@ def _web(site: Site, stream: StreamSettings) -> Program:
         DashboardSettings(
             port=site.web_port,
             tiled_uri=site.tiled_uri,
+            allow_control=site.allow_control,
             metrics_urls={name: f"http://127.0.0.1:{port}/metrics" for name, port in site.metrics_ports.items()},
         ),
     )

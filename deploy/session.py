@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from bluesky.utils import Msg, ProgressBarManager
 
+from deploy.control import ControlListener
 from deploy.engine import SessionEngine, say_hold
 from deploy.errors import DeployError
 from deploy.rig_file import RigFile
@@ -43,12 +44,14 @@ class Session:
     rig: Rig
     archive: DocumentArchive
     publisher: StatePublisher
+    control: ControlListener
 
     def close(self) -> None:
         """Abort a plan that was left paused, hand over every document, then end the links."""
         if self.engine.state == "paused":
             self.engine.ask_field = say_hold
             self.engine.abort("the session was left")
+        self.control.close()
         self.archive.close()
         self.rig.close()
         self.publisher.close()
@@ -88,7 +91,9 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     engine.ask_field = (lambda: ask_field(rig)) if interactive else say_hold
     if interactive:
         engine.waiting_hook = cast("Any", _ProgressBars())
-    return Session(site, rig_file, engine, rig, archive, publisher)
+    control = ControlListener(engine, rig.control, publisher, allowed=site.allow_control)
+    control.start()
+    return Session(site, rig_file, engine, rig, archive, publisher, control)
 
 
 def ask_field(rig: Rig) -> None:

@@ -182,7 +182,7 @@ def positions(rig: Any) -> list[str]:
     for name, device in rig.present().items():
         read = getattr(device, "read", None)
         describe = getattr(device, "describe", None)
-        if read is None or describe is None or name in ("camera", "analysis", "decision", "announcer"):
+        if read is None or describe is None or name in ("camera", "analysis", "decision", "announcer", "control"):
             continue
         facts = describe()
         for key, reading in read().items():

@@ -21,6 +21,7 @@ from deploy.errors import DeployError
 from deploy.output import write_whole
 from deploy.places import require_folder, require_plain
 from deploy.signals import held
+from stream.paths import control_token_path
 
 SITE_FILE = "site.json"
 LONGEST_RUNTIME_DIR = 107 - len("/supervisor.sock.1234567")
@@ -53,11 +54,22 @@ class Site:
     """Process -> port on loopback where it serves its metrics."""
     bridge_ports: Mapping[str, int] = field(default_factory=dict[str, int])
     """Bridge -> its Channel Access server port on loopback."""
+    allow_control: bool = False
+    """Whether people at the live page may pause, end and steer plans, with the token of this start."""
 
     @property
     def web_url(self) -> str:
         """Address of the live page; empty without one."""
         return f"http://127.0.0.1:{self.web_port}/" if self.web_port else ""
+
+    @property
+    def control_url(self) -> str:
+        """Address of the live page with the token of this start; empty where it shows only.
+
+        The token is behind a `#`: a browser sends that part to nobody, so it is in no log.
+        """
+        path = control_token_path(self.runtime_dir)
+        return f"{self.web_url}#token={path.read_text()}" if self.allow_control and path.is_file() else ""
 
     @property
     def tiled_uri(self) -> str:
@@ -74,6 +86,14 @@ class Site:
         path = Path(self.runtime_dir) / SITE_FILE
         write_whole(path, json.dumps(asdict(self), indent=2))
         path.chmod(0o600)
+
+
+def write_control_token(site: Site) -> None:
+    """Make the token of this start, readable by its owner alone."""
+    path = control_token_path(site.runtime_dir)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(24))
 
 
 def runtime_root() -> Path:

@@ -19,7 +19,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("NVDAC_DATA", "data/nvdac"))
 
 
-def bring_up(rig_name: str, data: Path | None, site_name: str | None) -> Site:
+def bring_up(rig_name: str, data: Path | None, site_name: str | None, *, allow_control: bool = False) -> Site:
     """Start every process of the rig and wait until all serve.
 
     Raises
@@ -32,7 +32,7 @@ def bring_up(rig_name: str, data: Path | None, site_name: str | None) -> Site:
     parts = Parts()
     site = make_site(site_name or rig.rig.name, path, rig, data or default_data_dir(), parts)
     try:
-        site = launch(site, rig, parts)
+        site = launch(site, rig, parts, allow_control=allow_control)
         wait_until_ready(site, report=say_waiting(lambda text: typer.echo(text, err=True)))
     except BaseException:
         processes.stop(site)

@@ -10,6 +10,7 @@ from devices.analysis import Analysis
 from devices.announcer import Announcer
 from devices.camera import Camera
 from devices.channel_access import quiet_repeater
+from devices.control import ControlRecord
 from devices.cryostat import Cryostat
 from devices.decision import DecisionRecord
 from devices.epics import DeviceError, RigDevice, wait_connected
@@ -65,6 +66,8 @@ class Rig:
     """What the plan decided."""
     announcer: Announcer = field(default_factory=Announcer)
     """What viewers are told."""
+    control: ControlRecord = field(default_factory=ControlRecord)
+    """What people ask of a running plan from outside."""
 
     def require(self, *names: str) -> None:
         """Refuse a plan that needs what this rig has not.

@@ -18,9 +18,11 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.wishes import Wishes
 from plans.averaging import with_passes
 from plans.ladder import Decision, PointSummary, TemperatureLimits
 from plans.prior import with_prior
+from plans.steering import NO_WISHES, is_vetoed, lifted, pinned, told
 
 __all__ = ["Decision", "PointSummary", "TemperatureLimits", "decide", "fixed_step", "percent"]
 
@@ -32,7 +34,7 @@ ERROR_PER_WIDTH = 0.25
 """Mean distance of a Tc from the middle of its cell, in units of the cell's width."""
 
 
-def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decision:
+def decide(history: Sequence[PointSummary], limits: TemperatureLimits, wishes: Wishes = NO_WISHES) -> Decision:
     """Return the next set point of an ascending ladder.
 
     Parameters
@@ -41,6 +43,8 @@ def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decisi
         The points so far, oldest first; at least one. Only the newest point's density is used.
     limits
         What the ladder may do.
+    wishes
+        What people want: a pinned set point is gone to, a vetoed one is not.
 
     Returns
     -------
@@ -48,20 +52,22 @@ def decide(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decisi
         `next_temperature_k` is above the last set point and at most `limits.top_k`, which ends the ladder.
     """
     seen = with_prior(history, limits)
-    return with_passes(_where(seen, limits), seen, limits)
+    here = history[-1].set_point_k
+    decision = told(_where(seen, limits, wishes), wishes, here)
+    return with_passes(pinned(decision, here, wishes, limits), seen, limits)
 
 
-def _where(history: Sequence[PointSummary], limits: TemperatureLimits) -> Decision:
+def _where(history: Sequence[PointSummary], limits: TemperatureLimits, wishes: Wishes) -> Decision:
     """Return the next set point, without the passes."""
     last = history[-1]
     here = last.set_point_k
     if here >= limits.top_k:
         return Decision(None, f"the ladder ends at {limits.top_k:g} K")
     if not last.valid:
-        return fixed_step(here, limits, last.reason or "no analysis")
+        return lifted(fixed_step(here, limits, last.reason or "no analysis"), here, wishes, limits)
     if last.open_fraction <= limits.open_threshold or here >= limits.tc_max_k:
-        return _stride(last, limits)
-    landscape = _Landscape.of(last, limits)
+        return lifted(_stride(last, limits), here, wishes, limits)
+    landscape = _Landscape.of(last, limits, wishes)
     return landscape.decision(last, limits)
 
 
@@ -103,21 +109,24 @@ class _Landscape:
     """(g,) set points, the last one first, the top last."""
     share: Array = field(repr=False)
     """(g,) expected share of the superconducting pixels with Tc between the last set point and the grid point."""
+    vetoed: tuple[bool, ...] = field(repr=False)
+    """(g,) whether a set point is vetoed."""
 
     @classmethod
-    def of(cls, last: PointSummary, limits: TemperatureLimits) -> _Landscape:
+    def of(cls, last: PointSummary, limits: TemperatureLimits, wishes: Wishes) -> _Landscape:
         """Integrate the newest point's density over set points."""
         grid = np.arange(last.set_point_k, limits.top_k, GRID_K)
         grid = np.append(grid[grid < limits.top_k - 1e-9], limits.top_k)
+        vetoed = tuple(is_vetoed(float(value), wishes, limits) for value in grid)
         # The stage is not the sample: the difference at the newest point is taken for the next ones too.
         offset = last.temperature_k - last.set_point_k
         candidates = np.asarray(last.candidate_temperature_k, dtype=np.float64) - offset
         density = np.clip(np.nan_to_num(np.asarray(last.tc_density_per_k, dtype=np.float64)), 0.0, None)
         if candidates.size == 0 or candidates.size != density.size:
-            return cls(grid, np.zeros(grid.size))
+            return cls(grid, np.zeros(grid.size), vetoed)
         at_grid = np.interp(grid, candidates, density, left=density[0], right=0.0)
         steps = np.diff(grid) * 0.5 * (at_grid[1:] + at_grid[:-1])
-        return cls(grid, np.concatenate([[0.0], np.cumsum(steps)]))
+        return cls(grid, np.concatenate([[0.0], np.cumsum(steps)]), vetoed)
 
     def decision(self, last: PointSummary, limits: TemperatureLimits) -> Decision:
         """Return the first step of the cheapest ascending path."""
@@ -162,7 +171,8 @@ class _Landscape:
             return [last]
         top = float(self.grid_k[last])
         fit = [j for j in range(low, high + 1) if j == last or top - float(self.grid_k[j]) >= limits.min_step_k - 1e-9]
-        return fit or [min(max(low, start + 1), last)]
+        fit = [j for j in fit if not self.vetoed[j]]
+        return fit or [next(j for j in range(min(max(low, start + 1), last), last + 1) if not self.vetoed[j])]
 
     def _cell_cost(self, start: int, stop: int, limits: TemperatureLimits) -> float:
         width = float(self.grid_k[stop] - self.grid_k[start])

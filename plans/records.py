@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from devices.wishes import Wishes
 from plans.adaptive import decide
 from plans.again import again_decision, second_warming
 from plans.ladder import Decision, PointSummary, TemperatureLimits
+from plans.steering import NO_WISHES
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,26 @@ def trim_history(history: Sequence[PointSummary]) -> tuple[PointSummary, ...]:
     return (*older, history[-1])
 
 
-def inputs_to_json(history: Sequence[PointSummary], limits: TemperatureLimits, again: int | None = None) -> str:
-    """Return the inputs of a decision as canonical JSON; `again` is the number of a point of a second warming."""
+def inputs_to_json(
+    history: Sequence[PointSummary], limits: TemperatureLimits, again: int | None = None, wishes: Wishes = NO_WISHES
+) -> str:
+    """Return the inputs of a decision as canonical JSON.
+
+    Parameters
+    ----------
+    history, limits
+        What the policy was told.
+    again
+        Number of a point of a second warming; None for any other decision.
+    wishes
+        Pins and vetoes; without any nothing is written of them.
+    """
     value: dict[str, Any] = {"history": [dataclasses.asdict(row) for row in history]}
     value["limits"] = dataclasses.asdict(limits)
     if again is not None:
         value["again"] = again
+    if wishes != NO_WISHES:
+        value["wishes"] = dataclasses.asdict(wishes)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -61,6 +77,23 @@ def inputs_from_json(text: str) -> tuple[tuple[PointSummary, ...], TemperatureLi
             limits[key] = tuple(float(number) for number in limits.get(key, ()))
         return history, TemperatureLimits(**limits)
     except (KeyError, TypeError) as error:
+        raise ValueError(f"not the inputs of a decision: {error}") from error
+
+
+def wishes_from_json(text: str) -> Wishes:
+    """Return the pins and vetoes that a decision was made under, from its inputs as JSON.
+
+    Raises
+    ------
+    ValueError
+        Where the text is not such inputs.
+    """
+    try:
+        values: dict[str, Any] = dict(json.loads(text).get("wishes") or {})
+        for key in ("veto_k", "veto_by"):
+            values[key] = tuple(values.get(key, ()))
+        return Wishes(**values)
+    except (AttributeError, TypeError) as error:
         raise ValueError(f"not the inputs of a decision: {error}") from error
 
 
@@ -115,4 +148,4 @@ def _replay(sequence: int, data: Mapping[str, Any], limits: TemperatureLimits | 
     number = json.loads(text).get("again")
     if number is not None:
         return ReplayedDecision(sequence, stored, again_decision(second_warming(history, used), int(number)))
-    return ReplayedDecision(sequence, stored, decide(history, used))
+    return ReplayedDecision(sequence, stored, decide(history, used, wishes_from_json(text)))

@@ -13,6 +13,7 @@ from bluesky.utils import MsgGenerator, RunEngineControlException
 
 from devices.camera_requests import CameraRun, CameraRunEnd
 from devices.rig import Rig
+from plans.control import record_requests, with_record
 from plans.settings import RunInfo, SweepSettings
 from plans.stubs import FRAMES
 
@@ -100,6 +101,7 @@ def run(rig: Rig, body: Body, info: RunInfo, metadata: dict[str, Any]) -> MsgGen
     opened: list[str] = []
 
     def inside() -> MsgGenerator[None]:
+        rig.control.begin()
         uid = str((yield from bps.open_run(metadata)))
         opened.append(uid)
         yield from bps.abs_set(
@@ -113,14 +115,14 @@ def run(rig: Rig, body: Body, info: RunInfo, metadata: dict[str, Any]) -> MsgGen
     def on_error(error: Exception) -> MsgGenerator[None]:
         asked = isinstance(error, RunEngineControlException)
         status = str(getattr(error, "exit_status", "abort")) if asked else "fail"
-        yield from _close(camera, opened, status, "" if asked else str(error))
+        yield from _close(rig, opened, status, "" if asked else str(error))
 
     def guarded() -> MsgGenerator[None]:
         yield from bps.stage(camera, wait=True)
         yield from bpp.contingency_wrapper(
-            bpp.finalize_wrapper(inside(), lambda: make_safe(rig)),
+            bpp.finalize_wrapper(with_record(rig, inside()), lambda: make_safe(rig)),
             except_plan=on_error,
-            else_plan=lambda: _close(camera, opened, "success", ""),
+            else_plan=lambda: _close(rig, opened, "success", ""),
         )
 
     yield from bpp.finalize_wrapper(guarded(), lambda: bps.unstage(camera, wait=True))
@@ -143,8 +145,9 @@ def make_safe(rig: Rig) -> MsgGenerator[None]:
             log.exception("safe state: %s failed", what)
 
 
-def _close(camera: Any, opened: list[str], status: str, reason: str) -> MsgGenerator[None]:
-    """Close the run at the camera, then in the documents."""
+def _close(rig: Rig, opened: list[str], status: str, reason: str) -> MsgGenerator[None]:
+    """Close the run at the camera, then in the documents, with who ended it."""
+    camera: Any = rig.camera
     try:
         yield from bps.abs_set(camera.run, CameraRunEnd(status), wait=True)
     except RunEngineControlException:
@@ -152,4 +155,5 @@ def _close(camera: Any, opened: list[str], status: str, reason: str) -> MsgGener
     except Exception:
         log.exception("the run could not be closed at the camera")
     if opened:
-        yield from bps.close_run(exit_status=status, reason=reason)
+        ended = yield from record_requests(rig)
+        yield from bps.close_run(exit_status=status, reason=reason or ended)

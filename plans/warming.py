@@ -89,7 +89,10 @@ class Warming:
         yield from self._opening_reference()
         yield from self._cool_in_zero_field()
         yield from self.journal.phase("warming", FieldHistory.ZFC_FW)
-        yield from self._ladder()
+        try:
+            yield from self._ladder()
+        finally:
+            self.rig.control.leave()
         if self.settings.warmings > 1:
             yield from self._again()
         yield from self.journal.phase("", FieldHistory.ZFC_FW)
@@ -125,6 +128,7 @@ class Warming:
         set_point = self.settings.base_temperature_k
         planned = Decision(set_point, "the base")
         while True:
+            self.rig.control.climb(set_point, self.settings.limits.top_k, self.settings.limits.min_step_k)
             yield from self._point(set_point, planned)
             planned = yield from self._decide()
             if planned.next_temperature_k is None:
@@ -188,9 +192,9 @@ class Warming:
 
     def _decide(self) -> MsgGenerator[Decision]:
         """Decide, and record the decision with its inputs."""
-        rows = trim_history(self.history)
-        decision = decide(rows, self._limits)
-        yield from self._record(decision, inputs_to_json(rows, self._limits))
+        rows, limits, wishes = trim_history(self.history), self._limits, self.rig.control.wishes
+        decision = decide(rows, limits, wishes)
+        yield from self._record(decision, inputs_to_json(rows, limits, wishes=wishes))
         return decision
 
     def _record(self, decision: Decision, inputs_json: str) -> MsgGenerator[None]:

@@ -219,6 +219,30 @@ class SpectrumAnswer:
 
 
 @dataclass(frozen=True)
+class ControlRequest:
+    """A person at the live page asks the session for something; answered by a ControlReply."""
+
+    action: str
+    """`pause`, `resume`, `stop`, `abort`, `veto`, `pin` or `marker`."""
+    who: str
+    """Name of the person, as given at the page."""
+    temperature_k: float
+    """Set point that is vetoed or pinned, K; 0 for other actions."""
+    text: str
+    """What a marker says; empty for other actions."""
+
+
+@dataclass(frozen=True)
+class ControlReply:
+    """What became of a ControlRequest."""
+
+    accepted: bool
+    """False where it was refused."""
+    said: str
+    """For people: what is done, or why it is refused."""
+
+
+@dataclass(frozen=True)
 class CameraDescribe:
     """Ask the camera what it is."""
 

@@ -31,3 +31,8 @@ def tiled_dir(data_dir: str | Path) -> Path:
 def _safe(name: str) -> str:
     """Return `name` fit for one path component: a uid from the wire never leaves the data folder."""
     return _UNSAFE.sub("_", name).lstrip(".") or "_"
+
+
+def control_token_path(runtime_dir: str | Path) -> Path:
+    """Return the file with the token that lets a page ask a session for something."""
+    return Path(runtime_dir) / "control-token"

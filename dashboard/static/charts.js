@@ -207,8 +207,36 @@ export class DecisionPanel extends Panel {
     super(view, page);
     this.next = make("div", "next-value");
     this.reason = make("p", "reason");
+    this.wishes = make("span", "wishes");
+    const pin = page.control.button("Pin…", "pin", () => page.control.open("pin", this.coming));
+    const veto = page.control.button("Veto…", "veto", () => page.control.open("veto", this.coming));
+    pin.hidden = veto.hidden = true;
+    this.steer = make("div", "steer", pin, veto, this.wishes);
     this.chart = make("div", "chart", (this.canvas = make("canvas")));
-    this.body.append(this.next, this.reason, this.chart);
+    this.body.append(this.next, this.reason, this.steer, this.chart);
+  }
+
+  /** The temperature that the plan has not decided yet: the one that can be pinned or vetoed. */
+  get coming() {
+    const here = this.page.control.state.ladder?.here_k;
+    return (this.store.header("plan").planned_temperatures_k ?? []).find((t) => !(t <= here + 0.05));
+  }
+
+  beat() {
+    super.beat();
+    this.showSteer();
+  }
+
+  showSteer() {
+    const { control } = this.page;
+    const { ladder = {} } = control.state;
+    const open = control.may && ladder.here_k < ladder.top_k;
+    for (const button of this.steer.querySelectorAll("button")) if (button.hidden === open) button.hidden = !open;
+    const words = [];
+    if (Number.isFinite(ladder.pin_k)) words.push(`${kelvin(ladder.pin_k)} is pinned by ${ladder.pin_by}`);
+    if (ladder.veto_k?.length) words.push(`vetoed: ${ladder.veto_k.map(kelvin).join(", ")}`);
+    if (!words.length && open) words.push(`for the decision after ${kelvin(ladder.here_k)}`);
+    write(this.wishes, words.join(" · "));
   }
 
   paint() {
@@ -226,6 +254,7 @@ export class DecisionPanel extends Panel {
     words.push(header.fallback ? "fixed ladder: the analysis did not answer" : "adaptive");
     write(this.sub, words.join(" · "));
     this.sub.classList.toggle("fallback", Boolean(header.fallback));
+    this.showSteer();
     this.sub.title = `decided at ${clock(value.time_s)}, ${duration(this.ageNow())} ago`;
     this.drawGain(header, arrays);
   }

@@ -28,6 +28,7 @@ export function showHead(page) {
   const stress = store.header("analysis").sigma_zz_mean_gpa;
   write($("now-stress").querySelector("b"), stress > 0 ? fixed(stress, 1) : "–");
   showPlan(plan);
+  page.control.show();
   story(page, plan);
 }
 
@@ -73,6 +74,9 @@ function story(page, plan) {
   const camera = store.header("camera");
   const { next, measuring, after } = page.aim();
   const parts = [];
+  const { state, held_by: by } = page.store.get("replay") ? {} : page.store.header("control");
+  if (state === "paused") parts.push(make("b", "paused", by ? `Paused by ${by}` : "Paused at the session's terminal"), ". ");
+  else if (by && state === "running") parts.push(make("b", "paused", `Pausing for ${by} at the next checkpoint`), ". ");
   if (page.sweepRuns() && sweep.frames_total) {
     const sent = Math.max(sweep.frames_sent ?? 0, camera.sweep === sweep.sweep ? camera.frames_sent ?? 0 : 0);
     parts.push("Measuring at ", make("b", "", kelvin(sweep.temperature_k)), `, ${fixed(sweep.field_gauss, 0)} G: frame ${sent} of ${sweep.frames_total}`);

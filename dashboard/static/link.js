@@ -24,6 +24,7 @@ export class Link {
     this.channels = channels;
     this.page = page;
     this.waiting = new Map();
+    this.commands = new Map();
     this.asked = 0;
     this.retry = 300;
     this.heard = performance.now();
@@ -49,6 +50,8 @@ export class Link {
       this.page.online(false);
       for (const answer of this.waiting.values()) answer({ refused: "the connection was lost" });
       this.waiting.clear();
+      for (const answer of this.commands.values()) answer({ accepted: false, said: "the connection was lost; it is not known whether that was heard" });
+      this.commands.clear();
       setTimeout(() => this.open(), this.retry);
       this.retry = Math.min(this.retry * 1.7, 4000);
     };
@@ -62,6 +65,11 @@ export class Link {
     this.heard = performance.now();
     if (typeof data === "string") {
       const said = JSON.parse(data);
+      if (said.did !== undefined) {
+        this.commands.get(said.did)?.(said);
+        this.commands.delete(said.did);
+        return;
+      }
       this.page.clock(said.now_s);
       this.page.online(true);
       // A hidden tab gets no animation frame, keeps its credit, and so is sent nothing.
@@ -84,6 +92,16 @@ export class Link {
     if (performance.now() - this.heard < SILENCE_MS) return;
     this.page.online(false);
     if (this.socket.readyState === WebSocket.OPEN) this.socket.close();
+  }
+
+  /** Ask the session for something; resolves to {accepted, said}. */
+  command(request) {
+    if (this.socket.readyState !== WebSocket.OPEN) return Promise.resolve({ accepted: false, said: "no connection to the page's server" });
+    const id = ++this.asked;
+    return new Promise((resolve) => {
+      this.commands.set(id, resolve);
+      this.say({ control: { ...request, id } });
+    });
   }
 
   /** Ask for the spectrum of a region; resolves to {header, arrays} or {refused}. Only the newest question is answered. */

@@ -1,6 +1,7 @@
 // The page: puts up the declared views, keeps what was published, paints what changed.
 
 import { CurvesPanel, DecisionPanel, InspectPanel, SpectrumPanel } from "./charts.js";
+import { Control } from "./control.js";
 import { showHead } from "./head.js";
 import { Link } from "./link.js";
 import { DevicesPanel, EventsPanel, FilmPanel, WorkersPanel } from "./lists.js";
@@ -31,6 +32,7 @@ class Page {
     this.description = description;
     setPalette(description.colour);
     this.readTheme();
+    this.control = new Control(this);
     this.panels = description.views.map((view) => {
       const panel = new KINDS[view.kind](view, this);
       document.querySelector(`[data-place="${view.place}"]`).append(panel.root);

@@ -95,14 +95,14 @@ class Served:
 
 
 @contextmanager
-def serving(experiment, port: int = 0, data_dir: str = "", **more):
+def serving(experiment, port: int = 0, data_dir: str = "", commands=None, **more):
     """Run the web server in a thread."""
     settings = DashboardSettings(port=port, **more)
     listener = listen(settings)
     subscriber = HandSubscriber()
     holder: list[Served] = []
     ready = threading.Event()
-    app = build_app(settings, lambda: subscriber, lambda: HandAsker(holder[0]), ready.set, data_dir)
+    app = build_app(settings, lambda: subscriber, lambda: HandAsker(holder[0]), ready.set, data_dir, commands)
     holder.append(Served(listener.getsockname()[1], app, subscriber, experiment))
     server = uvicorn.Server(uvicorn_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)

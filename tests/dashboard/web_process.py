@@ -13,12 +13,12 @@ from stream.settings import StreamSettings, dump_settings
 
 
 @contextmanager
-def web_process(folder, port=0):
+def web_process(folder, port=0, **more):
     """Start `python -m dashboard.server`; yields the process and its stream settings."""
     stream = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(folder / "data"))
     (folder / "run").mkdir(mode=0o700, exist_ok=True)
     path = folder / "web.json"
-    dump_settings(DashboardProcess(stream, DashboardSettings(port=port)), path)
+    dump_settings(DashboardProcess(stream, DashboardSettings(port=port, **more)), path)
     command = [sys.executable, "-m", "dashboard.server", str(path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
