@@ -18,8 +18,8 @@ POLL_S = 0.2
 """How long one poll waits, s: how fast the thread ends."""
 RETRY_S = 1.0
 """Pause before the state plane is connected to again, s."""
-SOURCES_S = 0.5
-"""How often it is said which publishers are heard, s."""
+SOURCES_S = 0.25
+"""How often it is said which publishers are heard, s: with the page's patience a killed one shows within 2 s."""
 SOURCES_CHANNEL = ("web", "sources")
 """(source, channel) of our own: which publishers are heard."""
 ASK_TIMEOUT_S = 5.0

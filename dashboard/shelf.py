@@ -17,6 +17,7 @@ from stream.stored_maps import (
     read_some,
     run_documents,
     runs_in_tiled,
+    sample_mask,
     status_names,
     stored_runs,
 )
@@ -105,7 +106,7 @@ class Shelf:
             documents = run_documents(self._data_dir, run.run_uid)
             planes, attributes = read_some(run.sweeps[0], ("sigma_zz_gpa",), EDGE_PX)
             temperatures = [float(read_some(path, ())[1]["temperature_k"]) for path in run.sweeps]  # pyright: ignore[reportArgumentType]
-            pressure = finite_mean(planes["sigma_zz_gpa"]) if "sigma_zz_gpa" in planes else None
+            pressure = _mean_pressure(planes, attributes)
             self._facts[key] = {
                 "run_uid": run.run_uid, "version": run.version, "sample": attributes.get("sample", ""),
                 "rig": attributes.get("rig", ""), "plan": documents.start.get("plan_name", ""),
@@ -141,6 +142,14 @@ class Shelf:
     def _put(self, channel: str, header: Json, arrays: dict[str, Any]) -> None:
         self._number += 1
         self._sink([StateUpdate(OURS, "", self._number, channel, time.time(), header, arrays)])
+
+
+def _mean_pressure(planes: dict[str, Any], attributes: Json) -> float | None:
+    """Return mean sigma_ZZ over the sample, GPa; over the whole map where no outline is known, None without a map."""
+    if "sigma_zz_gpa" not in planes:
+        return None
+    plane = planes["sigma_zz_gpa"]
+    return finite_mean(plane, sample_mask(attributes, plane.shape, int(cast("Any", attributes["step"]))))
 
 
 def _started(start: Json, run: StoredRun) -> float:

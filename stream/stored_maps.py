@@ -176,7 +176,23 @@ def marked_points(attributes: Json, shape: tuple[int, int]) -> list[Json]:
     return rows
 
 
-def finite_mean(plane: NDArray[Any]) -> float | None:
-    """Return the mean of what is resolved, None where nothing is."""
-    known = plane[np.isfinite(plane)]
+def finite_mean(plane: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> float | None:
+    """Return the mean of what is resolved (and in the mask), None where nothing is."""
+    known = plane[np.isfinite(plane) if mask is None else np.isfinite(plane) & mask]
     return float(known.mean(dtype=np.float64)) if known.size else None
+
+
+def sample_mask(attributes: Json, shape: tuple[int, int], step: int) -> NDArray[np.bool_] | None:
+    """Return which pixels of a picture with every `step`-th pixel lie in the sample's outline; None without one."""
+    outline = cast("Any", attributes.get("regions") or {}).get("sample")
+    pixel_um = float(cast("Any", attributes.get("pixel_size_um") or 0.0)) * step
+    if not outline or len(outline) < 3 or pixel_um <= 0:
+        return None
+    rows, columns = shape
+    y = ((np.arange(rows) + 0.5 - rows / 2) * pixel_um)[:, None]
+    x = ((np.arange(columns) + 0.5 - columns / 2) * pixel_um)[None, :]
+    inside = np.zeros(shape, np.bool_)
+    for (x0, y0), (x1, y1) in zip(outline, [*outline[1:], outline[0]], strict=True):
+        if y0 != y1:
+            inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / (y1 - y0) + x0)
+    return inside

@@ -134,9 +134,11 @@ export class CurvesPanel extends ChartPanel {
     const plot = new Plot(context, box, xs, range([s.filter?.(Number.isFinite) ?? [], [1]], 0.12, 0.04), theme);
     plot.axes({ yLabel: "s = B/H", xTicks: false });
     const label = this.drawOnsets(plot);
+    const ahead = this.drawExpected(plot);
     plot.horizontal(1, theme.soft);
     this.marks(plot, true);
     label?.();
+    ahead?.();
     const words = [];
     (header.points ?? []).forEach((point, i) => {
       const values = s.slice(i * t.length, (i + 1) * t.length);
@@ -186,6 +188,22 @@ export class CurvesPanel extends ChartPanel {
     return () => plot.word("Tc of all pixels", plot.box.x + (last * plot.box.width) / bins, plot.box.y + plot.box.height - 17, this.page.theme.soft);
   }
 
+  /** Ahead of now: where the maps so far say that the open pixels will lose their diamagnetism. */
+  drawExpected(plot) {
+    const value = this.store.get("analysis");
+    const t = value?.arrays.candidate_temperature_k?.data ?? [];
+    const density = value?.arrays.tc_density_per_k?.data ?? [];
+    const most = Math.max(...density);
+    if (t.length < 2 || !(most > 0) || !(value.header.open_fraction > 0.02)) return undefined;
+    const { orange } = this.page.theme;
+    const level = (d) => plot.ys[0] + (d / most) * (plot.ys[1] - plot.ys[0]) * 0.32;
+    const heights = Array.from(density, level);
+    plot.fill(t, heights, plot.ys[0], `color-mix(in srgb, ${orange} 16%, transparent)`);
+    plot.path(t, heights, orange, 1.3, [4, 3]);
+    const at = density.indexOf(most);
+    return () => plot.word("expected Tc", plot.x(t[at]) + 4, plot.y(heights[at]) - 15, orange);
+  }
+
   drawResistance(context, box, xs, theme) {
     const value = this.store.get("transport");
     const t = value?.arrays.temperature_k?.data ?? [];
@@ -193,9 +211,15 @@ export class CurvesPanel extends ChartPanel {
     const plot = new Plot(context, box, xs, ohm.length ? range([ohm, [0]], 0.08) : [0, 1], theme);
     plot.axes({ xLabel: "Temperature (K)", yLabel: "R (Ω)" });
     this.marks(plot, false);
-    const order = Array.from(t.keys()).sort((a, b) => t[a] - t[b]);
-    plot.path(order.map((k) => t[k]), order.map((k) => ohm[k]), theme.blue, 1.6);
-    plot.dots(order.map((k) => t[k]), order.map((k) => ohm[k]), null, theme.blue, 2.2);
+    // A line joins what was measured one after the other on the way up: none crosses what was only cooled through.
+    const [line, height] = [[], []];
+    t.forEach((kelvins, k) => {
+      if (k && kelvins < t[k - 1]) { line.push(kelvins); height.push(NaN); }
+      line.push(kelvins);
+      height.push(ohm[k]);
+    });
+    plot.path(line, height, theme.blue, 1.6);
+    plot.dots(t, ohm, null, theme.blue, 2.2);
     const drop = value?.header.tc_k;
     if (Number.isFinite(drop)) plot.vertical(drop, theme.text, { dash: [6, 3], label: `drop ${fixed(drop, 1)} K` });
     if (!ohm.length) plot.word("no resistance yet", box.x + box.width / 2, box.y + box.height / 2 - 6, theme.faint, "center");
@@ -245,7 +269,8 @@ export class DecisionPanel extends Panel {
     const { header, arrays } = value;
     const { measuring, after } = this.page.aim();
     const now = [measuring ? "is being measured" : "", after.length ? `then ${after.slice(0, 3).map((t) => fixed(t, 0)).join(", ")} K if unchanged` : ""];
-    const then = make("small", "", now.filter(Boolean).join(", "));
+    const then = make("small", "", Number.isFinite(header.next_temperature_k) ? now.filter(Boolean).join(", ") : "");
+    this.root.classList.toggle("content", header.next_temperature_k === null);
     this.next.replaceChildren(Number.isFinite(header.next_temperature_k) ? kelvin(header.next_temperature_k) : "complete", then);
     this.reason.textContent = header.reason ?? "";
     const words = [];

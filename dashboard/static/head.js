@@ -1,5 +1,6 @@
 // The bar at the top: what runs, where it stands, what comes next.
 
+import { quantiles } from "./raster.js";
 import { clock, duration, fixed, kelvin, make, write } from "./text.js";
 
 const HISTORIES = { ZFC_FW: "zero-field cooled, field warming", FC: "field cooled", FC_REMNANT: "trapped flux", NORMAL_STATE: "normal state" };
@@ -66,6 +67,12 @@ function showPlan(plan) {
   write($("left"), Number.isFinite(plan.seconds_left) && done < all ? `≈ ${duration(plan.seconds_left)} left` : "");
 }
 
+/** Why, from the decision's own sentence, without the step and the remarks. */
+function because(reason = "") {
+  const why = reason.split(/: /).slice(1).join(": ").split(/ \(|; /)[0];
+  return why ? `, since ${why}` : "";
+}
+
 /** One sentence: what happens now, what comes next. */
 function story(page, plan) {
   const { store } = page;
@@ -86,9 +93,14 @@ function story(page, plan) {
     const now = store.header("device/sample_temperature").value;
     parts.push(make("b", "", phase), Number.isFinite(now) ? `: the sample is at ${kelvin(now)}` : "");
   }
+  if (store.header("run").finished && !store.header("run").stored) {
+    const tc = store.get("map/tc")?.arrays.value;
+    const found = tc && quantiles(tc, [0.05, 0.5, 0.95]);
+    parts.splice(0, parts.length, make("b", "", "Finished"), found ? `: the sample loses its diamagnetism between ${fixed(found[0], 0)} and ${fixed(found[2], 0)} K, half of it below ${fixed(found[1], 0)} K` : ": every map is stored");
+  }
   const then = measuring ? after[0] : next;
   const sure = measuring ? " if nothing changes" : "";
-  if (Number.isFinite(then) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(then)), sure);
+  if (Number.isFinite(then) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(then)), sure || because(store.header("decision").reason));
   const told = make("p", "", ...parts);
   if (told.innerHTML !== $("story").innerHTML) $("story").replaceChildren(...told.childNodes);
 }

@@ -1,6 +1,6 @@
 // A map: pixels, outline, marked points, scale bar, colour bar with the histogram of the sample's pixels.
 
-import { Panel, fit } from "./panel.js";
+import { Panel, fit, zoom } from "./panel.js";
 import { line, star, ticks } from "./plot.js";
 import { EXCLUDED, FIRST, NOTHING, Raster, entry, excludedColour, hatchPattern, histogram, percentiles, pointColour, polygonMask, valueOf } from "./raster.js";
 import { fixed, kelvin, make, write } from "./text.js";
@@ -68,10 +68,10 @@ export class MapPanel extends Panel {
   /** Pixel [x, y] under a pointer, or null. Fractions of the map count, so maps of another size are linked too. */
   pixelAt(event) {
     if (!this.box || !this.field) return null;
-    const rect = this.overlay.getBoundingClientRect();
+    const [rect, scale] = [this.overlay.getBoundingClientRect(), zoom()];
     const [height, width] = this.field.shape;
-    const x = Math.floor(((event.clientX - rect.left - this.box.x) / this.box.width) * width);
-    const y = Math.floor(((event.clientY - rect.top - this.box.y) / this.box.height) * height);
+    const x = Math.floor((((event.clientX - rect.left) / scale - this.box.x) / this.box.width) * width);
+    const y = Math.floor((((event.clientY - rect.top) / scale - this.box.y) / this.box.height) * height);
     return x >= 0 && y >= 0 && x < width && y < height ? [x, y] : null;
   }
 

@@ -19,7 +19,7 @@ const KINDS = {
   gallery: GalleryPanel, runs: RunsPanel, processes: ProcessesPanel, alarms: AlarmsPanel,
 };
 const ASK_AGAIN_MS = 1000;
-const SILENT_S = 1.8;
+const SILENT_S = 1.4;
 const AT_K = 1.5;
 
 class Page {

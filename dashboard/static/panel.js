@@ -69,10 +69,13 @@ function titled(text) {
   return text.split(/(_[A-Za-z]+)/).map((part) => (part.startsWith("_") ? make("sub", "", part.slice(1)) : part));
 }
 
+/** How much larger than its style says the page is drawn: more than 1 on large screens. */
+export function zoom() { return document.body.currentCSSZoom ?? 1; }
+
 /** A canvas that follows the size of its holder; returns its context in CSS pixels, cleared, or null where it has no size. */
 export function fit(canvas) {
   const { clientWidth: width, clientHeight: height } = canvas.parentElement;
-  const scale = window.devicePixelRatio || 1;
+  const scale = (window.devicePixelRatio || 1) * zoom();
   if (width < 8 || height < 8) return null;
   const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
   if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];

@@ -153,8 +153,8 @@ export function polygonMask(polygon, shape, pixelSize) {
   return mask;
 }
 
-/** Limits that hold the 2nd to 98th percentile of the values, or null without values. */
-export function percentiles(field) {
+/** Values below which the given shares of a field's values lie, or null without values. */
+export function quantiles(field, shares) {
   const counts = new Uint32Array(LAST + 1);
   for (const code of field.data) counts[code]++;
   const total = field.data.length - counts[NOTHING] - counts[UNRESOLVED] - counts[EXCLUDED];
@@ -164,7 +164,14 @@ export function percentiles(field) {
     while (left >= counts[code]) left -= counts[code++];
     return valueOf(code, field);
   };
-  const [low, high] = [at(0.02), at(0.98)];
+  return shares.map(at);
+}
+
+/** Limits that hold the 2nd to 98th percentile of the values, or null without values. */
+export function percentiles(field) {
+  const found = quantiles(field, [0.02, 0.98]);
+  if (!found) return null;
+  const [low, high] = found;
   const margin = Math.max((high - low) * 0.08, Math.abs(high) * 1e-4, 1e-9);
   return [low - margin, high + margin];
 }

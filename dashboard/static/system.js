@@ -25,10 +25,10 @@ export class ProcessesPanel extends Panel {
   name(name) {
     const url = this.metrics[name];
     if (!url) return make("b", "", ` ${name}`);
-    const link = make("a", "metrics", " metrics");
+    const link = make("a", "metrics", "metrics");
     link.href = url;
     link.title = `numbers of ${name} for Prometheus`;
-    return make("span", "", make("b", "", ` ${name}`), link);
+    return make("span", "", make("b", "", ` ${name}`), " ", link);
   }
 
   reads(channel) { return super.reads(channel) || channel === "sources"; }
@@ -145,7 +145,7 @@ export class AlarmsPanel extends Panel {
     if (!this.value) return;
     this.look();
     const alarms = [...this.latched].sort((a, b) => b[1].time - a[1].time).slice(0, 100);
-    write(this.sub, alarms.length ? `${alarms.length} not acknowledged` : "none that is not acknowledged");
+    write(this.sub, alarms.length ? `${alarms.length} not acknowledged` : "nothing is wrong, nothing waits to be acknowledged");
     const key = JSON.stringify(alarms);
     if (key === this.shownKey) return;
     this.shownKey = key;

@@ -203,7 +203,7 @@ def test_decision_phases_progress_and_events_are_told(driver, served):
     source, channel, header, arrays = next(p for p in served.experiment.session() if p[1] == "decision")
     served.subscriber.publish(source, channel, header | {"next_temperature_k": 74.0}, arrays)
     wait_for(driver, "document.querySelectorAll('.tile.next').length === 1")
-    wait_for(driver, "document.querySelector('#story').textContent.endsWith('· then 74 K')")
+    wait_for(driver, "document.querySelector('#story').textContent.includes('· then 74 K, since 38 % of the')")
 
 
 def test_a_sweep_that_has_just_begun_does_not_blank_what_the_last_one_found(driver, served):

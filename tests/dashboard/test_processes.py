@@ -43,6 +43,28 @@ def heard(driver, source):
     return f"document.querySelector('.source[data-source={source}]')?.dataset.heard"
 
 
+@pytest.mark.parametrize(("source", "panels"), [("camera", ("frame",)), ("monitor", ("devices",)), ("session", ())])
+def test_a_killed_camera_monitor_or_plan_shows_as_what_it_is_and_its_panels_as_old(driver, folder, source, panels):
+    port = free_port()
+    with ExitStack() as stack:
+        _, stream = stack.enter_context(web_process(folder, port))
+        wait_ready(folder)
+        stack.enter_context(publisher(stream.runtime_dir, "builder"))
+        killed = stack.enter_context(publisher(stream.runtime_dir, source))
+        driver.get(f"http://127.0.0.1:{port}/")
+        wait_for(driver, f"{heard(driver, source)} === 'heard'", 20)
+        for key in panels:
+            wait_for(driver, f"{state(driver, key)} === 'fresh'", 20)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait(5)
+        wait_for(driver, f"{heard(driver, source)} === 'lost'", 4)
+        for key in panels:
+            wait_for(driver, f"{state(driver, key)} === 'stale'", 2)
+            age = driver.execute_script(f"return document.querySelector('[data-key={key}] .age').textContent")
+            assert f"{source} silent" in age
+        assert driver.execute_script(f"return {state(driver, 's')}") == "fresh"
+
+
 def test_a_killed_builder_shows_as_what_it_is_and_comes_back(driver, folder):
     port = free_port()
     with ExitStack() as stack:
