@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.kernels.block import fit_blocks, load_blocks, make_workspace
+from analyzers.kernels.codes import OK
 from analyzers.kernels.lanes import WIDTH
 from analyzers.kernels.programs import tag
 from analyzers.kernels.robust import fit_pixels
 from analyzers.kernels.spectra import gather
+from analyzers.kernels.tied import fit_tied
 from analyzers.plan import Plan
 from analyzers.tables import fast_tables, robust_bank
 
@@ -121,4 +124,17 @@ def fit_flat(
         head = (spectra, some, plan.passes, plan.frequency, plan.noise, plan.saturation, lines, plan.model)
         tail = (plan.limits, plan.bounds, robust_bank(plan), plan.start, plan.pairs, plan.preferred)
         fit_pixels(*head, *tail, out)
+    if (plan.groups >= 0).any():
+        _fit_shared(plan, flat, stride, out)
     return planes
+
+
+def _fit_shared(plan: Plan, flat: NDArray[np.generic], stride: int, out: tuple[Any, ...]) -> None:
+    """Fit pixels with resolved lines once more, with shared widths or depths; their planes are replaced."""
+    which = np.flatnonzero((out[0][6] == OK).sum(axis=0) > 1)
+    for first in range(0, len(which), _CHUNK):
+        some = which[first : first + _CHUNK]
+        spectra = np.empty((len(some), len(plan.order)))
+        gather(flat, stride, plan.order, plan.passes, plan.noise[0], some, spectra)
+        head = (spectra, some, plan.passes, plan.frequency, plan.noise, plan.saturation, plan.model)
+        fit_tied(*head, plan.limits, plan.bounds, plan.groups, plan.pairs, out)

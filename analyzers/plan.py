@@ -54,6 +54,8 @@ class Plan:
     """(doublets, 2) line numbers."""
     preferred: NDArray[np.int64]
     """(lines,) line numbers in the order they are filled where lines are missing and there are no guesses."""
+    groups: NDArray[np.int64] = field(default_factory=lambda: np.full((2, 0), -1, np.int64))
+    """(2, lines) group in which a line shares its width, its depth; -1: in none."""
     kept: dict[str, tuple[Any, ...]] = field(default_factory=dict[str, tuple[Any, ...]])
     """Tables of the fast path, made when first needed."""
 
@@ -117,6 +119,18 @@ def thresholds(frequency: Floats, settings: AnalysisSettings) -> tuple[float, fl
         return threshold, threshold, proof
     threshold = _strength(_FAR_FROM_GUESS * chance, cells)
     return threshold, min(threshold, _strength(_NEAR_GUESS * chance, 2.0 * REACH)), proof
+
+
+def shared_groups(settings: AnalysisSettings) -> NDArray[np.int64]:
+    """Return the group in which each line shares its width, and its depth, (2, lines); -1: in none."""
+    groups = np.full((2, settings.lines), -1, np.int64)
+    for row, shared in zip(groups, (settings.shared_fwhm, settings.shared_contrast), strict=True):
+        if shared == "all":
+            row[:] = 0
+        elif shared == "doublet":
+            for number, pair in enumerate(settings.doublets):
+                row[list(pair)] = number
+    return groups
 
 
 def noise_terms(noise: NoiseModel) -> tuple[float, float, float]:
@@ -205,4 +219,5 @@ def make_plan(
         start=np.stack([guesses, np.full(len(guesses), settings.fwhm_start_mhz)]),
         pairs=np.array(settings.doublets, np.int64).reshape(-1, 2),
         preferred=np.array(preferred, np.int64),
+        groups=shared_groups(settings),
     )

@@ -14,6 +14,7 @@ from stream.settings import StreamSettings
 SHAPES = ("lorentzian", "gaussian", "pseudo_voigt")
 BASELINES = ("constant", "linear")
 HYPERFINE = ("none", "n14", "n15")
+SHARED = ("none", "doublet", "all")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class AnalysisSettings:
     """Lorentzian share of a pseudo-Voigt line, 0 to 1."""
     hyperfine: str = "none"
     """Hyperfine structure folded into each line: none, n14 (three lines) or n15 (two lines)."""
+    shared_fwhm: str = "none"
+    """Lines that have one width in the fit: none, the two of each doublet, or all."""
+    shared_contrast: str = "none"
+    """Lines that have one depth in the fit: none, the two of each doublet, or all of a sign."""
     baseline: str = "linear"
     """Baseline: constant or linear in frequency."""
     start_mhz: tuple[float, ...] = ()
@@ -83,6 +88,8 @@ class AnalysisSettings:
         """
         _check_choice("shape", self.shape, SHAPES)
         _check_choice("baseline", self.baseline, BASELINES)
+        _check_choice("shared_fwhm", self.shared_fwhm, SHARED)
+        _check_choice("shared_contrast", self.shared_contrast, SHARED)
         _check_choice("hyperfine", self.hyperfine, HYPERFINE)
         _check(1 <= self.lines <= 8, f"lines = {self.lines}: allowed are 1 to 8")
         _check(0.0 <= self.mixing <= 1.0, f"mixing = {self.mixing}: allowed is 0 to 1")
