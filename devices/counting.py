@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from devices.epics import DeviceError
 from devices.waiting import ProgressStatus, Watch, put_and_wait, run_in_thread
 
 
-def take_reading(device: Any, *, start: Any, count: Any, what: str, timeout_s: float) -> ProgressStatus:
+def take_reading(
+    device: Any, *, start: Any, count: Any, what: str, timeout_s: float, then: Callable[[], None] | None = None
+) -> ProgressStatus:
     """Put 1 to `start` and wait until `count` has risen: not every IOC tells that `start` is back at 0.
 
     Parameters
@@ -21,6 +24,8 @@ def take_reading(device: Any, *, start: Any, count: Any, what: str, timeout_s: f
         Name of the reading, for people.
     timeout_s
         Longest reading, s.
+    then
+        Judges what was read, before the status is done; what it raises fails the status.
     """
 
     def work(status: ProgressStatus) -> None:
@@ -36,5 +41,7 @@ def take_reading(device: Any, *, start: Any, count: Any, what: str, timeout_s: f
             raise DeviceError(
                 f"{device.name}: no {what} within {timeout_s:g} s; check the instrument behind {count.pvname}"
             )
+        if then is not None:
+            then()
 
     return run_in_thread(ProgressStatus(device, what=what), work)

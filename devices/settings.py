@@ -223,8 +223,22 @@ class TransportSettings:
     """Excitation, uA."""
     count: str = "{P}TRANSPORT:COUNT_RBV"
     """Measurements done."""
+    mode: str = ""
+    """How it is measured: 0 lock-in, 1 delta mode; empty where there is no choice."""
+    check_contacts: str = ""
+    """1 starts a two-terminal check of the contacts; empty where there is none."""
+    contacts_ohm: str = ""
+    """Resistance of each contact, ohm (waveform of 4), as the last check found it."""
+    contacts_count: str = ""
+    """Contact checks done."""
     limits_ua: tuple[float, float] = (0.0, 1000.0)
     """Lowest and highest excitation, uA."""
+    heating_limit_uw: float = 10.0
+    """Highest power in sample and current contacts, uW: more warms the sample at base temperature."""
+    contact_limit_ohm: float = 1000.0
+    """Resistance from which a contact counts as bad."""
+    quadrature_limit: float = 0.1
+    """Largest |Y/X| of a lock-in reading that counts as resistive."""
     timeout_s: float = 120.0
     """Longest measurement, s."""
 
@@ -268,9 +282,13 @@ class RubySettings:
     r1_nm: str = "{P}RUBY:R1_NM_RBV"
     """Centre of R1, nm."""
     pressure_gpa: str = "{P}RUBY:PRESSURE_GPA_RBV"
-    """Pressure, GPa."""
+    """Pressure, GPa; empty: what the fit of the spectrum says on the scale Ruby2020."""
     count: str = "{P}RUBY:COUNT_RBV"
     """Spectra taken."""
+    temperature_k: str = ""
+    """Thermometer next to the ruby, K, for the fit of the spectrum; empty: the fit gives no pressure."""
+    r1_zero_nm: float = 694.25
+    """R1 at zero pressure and 296 K on this spectrometer, nm."""
     timeout_s: float = 120.0
     """Longest exposure, s."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from softioc import asyncio_dispatcher, builder, softioc
 
 TICK_S = 0.02
@@ -96,15 +98,25 @@ class Bench:
     def counters(self) -> None:
         self.resistance = builder.aIn("TRANSPORT:RESISTANCE_OHM_RBV", initial_value=0.0, EGU="Ohm")
         builder.aIn("TRANSPORT:SIGMA_OHM_RBV", initial_value=1e-4, EGU="Ohm")
-        builder.aIn("TRANSPORT:PHASE_DEG_RBV", initial_value=0.1)
+        self.phase = builder.aIn("TRANSPORT:PHASE_DEG_RBV", initial_value=0.1)
+        builder.aOut("TEST:PHASE_DEG", initial_value=0.1, on_update=self.phase.set, blocking=True)
+        builder.longOut("TRANSPORT:MODE", initial_value=0, blocking=True)
+        self.contacts = builder.WaveformIn("TRANSPORT:CONTACTS_OHM_RBV", [math.nan] * 4)
+        self.contacts_count = builder.longIn("TRANSPORT:CONTACTS_COUNT_RBV", initial_value=0)
+        self.third_ohm = builder.aOut("TEST:THIRD_CONTACT_OHM", initial_value=17.0)
+        self.check = builder.longOut("TRANSPORT:CHECK_CONTACTS", initial_value=0, on_update=self.put_check)
         self.current_ua = builder.aIn("TRANSPORT:CURRENT_UA_RBV", initial_value=10.0)
         builder.aOut("TRANSPORT:CURRENT_UA", initial_value=10.0, on_update=self.current_ua.set, blocking=True)
         self.count = builder.longIn("TRANSPORT:COUNT_RBV", initial_value=0)
         self.measure = builder.longOut("TRANSPORT:MEASURE", initial_value=0, on_update=self.put_measure)
         self.ruby_count = builder.longIn("RUBY:COUNT_RBV", initial_value=0)
         self.acquire = builder.longOut("RUBY:ACQUIRE", initial_value=0, on_update=self.put_acquire)
-        builder.WaveformIn("RUBY:WAVELENGTH_NM", [690.0, 700.0])
-        builder.WaveformIn("RUBY:SPECTRUM", [1.0, 2.0])
+        builder.aIn("TEST:RUBY_K", initial_value=150.0, EGU="K")
+        # 21 GPa by Ruby2020 at 150 K, R2 beside it.
+        axis = np.linspace(690.0, 712.0, 400)
+        lines = [height / (1.0 + ((axis - at) / 0.35) ** 2) for at, height in ((700.854, 900.0), (699.404, 450.0))]
+        builder.WaveformIn("RUBY:WAVELENGTH_NM", axis)
+        builder.WaveformIn("RUBY:SPECTRUM", 20.0 + lines[0] + lines[1])
         builder.aIn("RUBY:R1_NM_RBV", initial_value=701.0, EGU="nm")
         builder.aIn("RUBY:PRESSURE_GPA_RBV", initial_value=21.0, EGU="GPa")
 
@@ -114,6 +126,12 @@ class Bench:
             self.resistance.set(0.5 + 0.01 * self.temperature.value)
             self.count.set(self.count.get() + 1)
             self.measure.set(0)
+
+    async def put_check(self, value: int) -> None:
+        if value:
+            self.contacts.set(np.array([14.0, 11.0, self.third_ohm.get(), 12.0]))
+            self.contacts_count.set(self.contacts_count.get() + 1)
+            self.check.set(0)
 
     async def put_acquire(self, value: int) -> None:
         if value:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import re
 import time
 
 import pytest
@@ -20,6 +22,16 @@ from devices.rig import connect_rig
 from devices.ruby import RubySpectrometer
 from devices.transport import TransportMeter
 from stream.settings import StreamSettings
+
+SETTINGS = {
+    MicrowaveSource: s.MicrowaveSettings(),
+    Magnet: s.MagnetSettings(),
+    Cryostat: s.CryostatSettings(),
+    TransportMeter: s.TransportSettings(),
+    Membrane: s.PressureSettings(),
+    RubySpectrometer: s.RubySettings(),
+    Laser: s.LaserSettings(),
+}
 
 
 @pytest.fixture
@@ -154,6 +166,92 @@ def test_a_silent_transport_meter_fails(make, knob):
         meter.trigger().wait(20)
     lazy.set(0).wait(5)
     meter.measure.set(0).wait(5)
+
+
+WHOLE_METER = s.TransportSettings(
+    mode="{P}TRANSPORT:MODE",
+    check_contacts="{P}TRANSPORT:CHECK_CONTACTS",
+    contacts_ohm="{P}TRANSPORT:CONTACTS_OHM_RBV",
+    contacts_count="{P}TRANSPORT:CONTACTS_COUNT_RBV",
+)
+
+
+def test_a_bad_contact_is_named(make, knob):
+    meter = make(TransportMeter, WHOLE_METER)
+    meter.contact_check().wait(20)
+    knob("THIRD_CONTACT_OHM", 1e7, 17.0)
+    with pytest.raises(DeviceError, match=r"contact 3: 1e\+07 ohm; check the lead"):
+        meter.contact_check().wait(20)
+    with pytest.raises(DeviceError, match="no contact check; name its PV"):
+        make(TransportMeter, s.TransportSettings()).contact_check()
+
+
+def test_a_current_that_would_heat_the_sample_is_refused_with_the_largest_that_would_not(make):
+    meter = make(TransportMeter, WHOLE_METER)
+    meter.contact_check().wait(20)
+    meter.trigger().wait(20)
+    # About 31 ohm of contacts and 2 ohm of sample: 10 uW at some 550 uA.
+    meter.set(400.0).wait(20)
+    with pytest.raises(
+        LimitError, match=r"would heat sample and contacts with .* uW, above the limit of 10 uW; at most"
+    ):
+        meter.set(900.0)
+    meter.set(10.0).wait(20)
+
+
+def test_a_reading_out_of_phase_is_no_resistance_and_a_mode_can_be_chosen(make, knob):
+    meter = make(TransportMeter, WHOLE_METER)
+    meter.trigger().wait(20)
+    assert meter.resistive.get() == 1
+    knob("PHASE_DEG", 12.0, 0.1)
+    meter.trigger().wait(20)
+    assert meter.resistive.get() == 0
+    assert meter.read()["transportmeter_resistive"]["value"] == 0
+    meter.mode.set(1).wait(10)
+    assert meter.read_configuration()["transportmeter_mode"]["value"] == 1
+    meter.mode.set(0).wait(10)
+
+
+def test_the_ruby_s_spectrum_is_fitted_and_both_scales_are_told(make):
+    ruby = make(RubySpectrometer, s.RubySettings(temperature_k="{P}TEST:RUBY_K", pressure_gpa=""))
+    ruby.trigger().wait(20)
+    assert ruby.fit_r1_nm.get() == pytest.approx(700.854, abs=0.003)
+    assert ruby.fit_r2_nm.get() == pytest.approx(699.404, abs=0.003)
+    assert ruby.ruby2020_gpa.get() == pytest.approx(21.0, abs=0.02)
+    assert ruby.mao_gpa.get() == pytest.approx(20.9, abs=0.02)
+    assert ruby.pressure_gpa.get() == ruby.ruby2020_gpa.get()
+    assert 0.0 < ruby.fit_sigma_gpa.get() < 0.05
+
+
+def test_without_a_thermometer_the_fit_gives_lines_and_no_pressure(make):
+    ruby = make(RubySpectrometer, s.RubySettings())
+    ruby.trigger().wait(20)
+    assert ruby.fit_r1_nm.get() == pytest.approx(700.854, abs=0.003)
+    assert math.isnan(ruby.ruby2020_gpa.get())
+
+
+UNITS = re.compile(r"_(dbm|mhz|gauss|gauss_per_s|a|k|k_per_min|ohm|deg|ua|uw|bar|nm|gpa|mw)$")
+UNITLESS = re.compile(
+    r"(enable|.*count|done|reason|settled|measure|mode|resistive|shutter|acquire|spectrum|load_index|check_contacts)$"
+)
+HINTS = {
+    MicrowaveSource: "power_dbm",
+    Magnet: "field_z_gauss_rbv",
+    Cryostat: "sample_k",
+    TransportMeter: "resistance_ohm",
+    Membrane: "membrane_bar_rbv",
+    RubySpectrometer: "pressure_gpa",
+    Laser: "power_mw",
+}
+
+
+@pytest.mark.parametrize("kind", HINTS)
+def test_names_carry_their_unit_and_one_number_is_hinted(make, kind):
+    for name in kind.component_names:
+        bare = name.removesuffix("_rbv")
+        assert UNITLESS.match(bare) or UNITS.search(bare), name
+    device = make(kind, SETTINGS[kind])
+    assert device.hints["fields"] == [f"{device.name}_{HINTS[kind]}"]
 
 
 def test_membrane_refuses_a_decrease_before_the_pv(make, bench_ioc):

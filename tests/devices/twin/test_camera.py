@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from devices.settings import CameraSettings, TwinSettings
 from devices.twin.camera import TwinCamera
 from devices.twin.history import FieldStep
+from devices.twin.optics import shift_px
 from devices.twin.spectra import resonances
 from devices.twin.state import TwinState, TwinStateError, state_from_text
 from devices.twin.truth import truth_of
@@ -97,6 +99,23 @@ def test_transverse_stress_can_turn_tilted_lines_bright():
     assert np.all(lines.contrast[:2] > 0.0)
 
 
+def test_a_strong_transverse_stress_leaves_regions_where_no_tilted_line_can_be_seen():
+    truth = truth_of(replace(TWIN, contrast_crossing_gpa=3.3))
+    lines = resonances(truth, state())
+    inside = truth.sample & ~truth.ruby
+    weak = np.abs(lines.contrast[2:, inside]).max(axis=0) < 5e-4
+    assert 0.02 < weak.mean() < 0.98
+    assert np.all(lines.contrast[:2, inside] > 0.01), "the [111] lines stay"
+
+
+def test_tilted_lines_of_different_groups_overlap():
+    truth = truth_of(TWIN)
+    lines = resonances(truth, state())
+    inside = truth.sample & ~truth.ruby
+    low = np.sort(lines.centre_mhz[2::2, inside], axis=0)
+    assert np.mean(np.diff(low, axis=0).min(axis=0) < lines.fwhm_mhz[2, inside]) > 0.8
+
+
 def test_the_same_state_request_and_number_give_the_same_bits():
     first, second = armed(state()), armed(state())
     second.frame(3, 7)
@@ -148,6 +167,20 @@ def test_a_closed_shutter_is_dark_and_microwaves_off_have_no_dips():
 
 def test_nothing_saturates():
     assert armed(state()).frame(0, 0).max() < 60_000
+
+
+def test_a_view_that_drifts_is_moved_as_a_whole_and_blurs_when_the_focus_walks():
+    walking = replace(TWIN, view_drift_um=3.0, focus_drift=2.0)
+    warm, cold = (armed(state(kelvin), twin=walking).noise_free(0) for kelvin in (150.0, 20.0))
+    fixed, colder = (armed(state(kelvin)).noise_free(0) for kelvin in (150.0, 20.0))
+    np.testing.assert_allclose(warm, fixed, rtol=1e-6)
+    down, right = shift_px(truth_of(walking), 20.0)
+    assert np.hypot(down, right) == pytest.approx(3.0)
+    expected = ndimage.shift(ndimage.gaussian_filter(colder, 2.0 * truth_of(TWIN).psf_sigma_px), (down, right), order=3)
+    inside = (slice(10, -10), slice(10, -10))
+    # Two narrow blurs after each other are not quite one on pixels: only edges tell.
+    assert np.median(np.abs(cold[inside] / expected[inside] - 1.0)) < 0.002
+    assert np.abs(cold[inside] / colder[inside] - 1.0).max() > 0.1
 
 
 def test_ruby_and_leads_show():

@@ -31,7 +31,7 @@ def test_serves_every_pv_of_the_rig_file(twin):
         RubySettings,
         LaserSettings,
     )
-    names = [v.removeprefix("{P}") for kind in kinds for v in vars(kind()).values() if isinstance(v, str)]
+    names = [v.removeprefix("{P}") for kind in kinds for v in vars(kind()).values() if isinstance(v, str) and v]
     assert len(names) > 30
     for name in [*names, "TWIN:STATE", "TWIN:CLOCK_S_RBV", "TWIN:SPEED"]:
         assert twin.client.get(name) != "not connected", name
@@ -86,6 +86,41 @@ def test_pressure_only_increases(fresh_twin):
     assert client.until("DAC:DONE", 1, 1)
     assert client.state()["load_gpa"] == pytest.approx(23.0, abs=0.1), "the last part comes by creep"
     assert client.get("DAC:LOAD_INDEX_RBV") == 1
+
+
+def test_faults_come_and_go_through_their_pvs(fresh_twin):
+    client = fresh_twin.client
+    client.put("TWIN:FAULT:DROPPED_FRAME", 3)
+    client.put("TWIN:FAULT:FREQUENCY_SLIP", 5)
+    client.put("TWIN:FAULT:HOT_PIXELS", 7)
+    state = client.state()
+    assert [state[name] for name in ("dropped_frame", "frequency_slip", "hot_pixels")] == [3, 5, 7]
+    client.put("TWIN:FAULT:CRYOSTAT_STUCK", 1)
+    client.put("CRYO:TEMPERATURE_K", 100.0)
+    clock = client.get("TWIN:CLOCK_S_RBV")
+    assert client.until("TWIN:CLOCK_S_RBV", clock + 3600.0, 1e9), "long enough for a cryostat that is not stuck"
+    assert client.get("CRYO:SETTLED") == 0
+    client.put("TWIN:FAULT:CRYOSTAT_STUCK", 0)
+    assert client.until("CRYO:SETTLED", 1, 1)
+    client.put("TWIN:FAULT:OPEN_LEAD", 2)
+    client.put("TRANSPORT:CHECK_CONTACTS", 1)
+    assert client.get("TRANSPORT:CONTACTS_COUNT_RBV") == 1
+    assert [ohm > 1e6 for ohm in client.get("TRANSPORT:CONTACTS_OHM_RBV")] == [False, True, False, False]
+    for name in ("MW:ENABLE", "LASER:SHUTTER"):
+        client.put(name, 1)
+    client.put("TWIN:FAULT:MAINS_LOST", 1)
+    assert [client.get(f"{name}_RBV") for name in ("MW:ENABLE", "LASER:SHUTTER", "LASER:POWER_MW")] == [0, 0, 0.0]
+    assert client.get("CRYO:COMPRESSOR_RBV") == 0
+    client.put("LASER:SHUTTER", 1)
+    assert client.get("LASER:REASON", text=True) == "there is no mains power"
+    assert client.get("LASER:SHUTTER_RBV") == 0
+    client.put("TWIN:FAULT:MAINS_LOST", 0)
+    client.put("LASER:SHUTTER", 1)
+    assert client.get("LASER:REASON", text=True) == ""
+    assert client.get("LASER:POWER_MW_RBV") == 0.0, "nothing restarts by itself"
+    load = client.state()["load_gpa"]
+    client.put("TWIN:FAULT:ANVIL_FAILED", 1)
+    assert client.state()["load_gpa"] < 0.5 * load
 
 
 def test_history_follows_what_was_done(fresh_twin):
