@@ -63,6 +63,8 @@ def test_a_killed_camera_monitor_or_plan_shows_as_what_it_is_and_its_panels_as_o
             age = driver.execute_script(f"return document.querySelector('[data-key={key}] .age').textContent")
             assert f"{source} silent" in age
         assert driver.execute_script(f"return {state(driver, 's')}") == "fresh"
+        driver.get("about:blank")  # before the server ends: a page without one complains
+        complaints(driver)
 
 
 def test_a_killed_builder_shows_as_what_it_is_and_comes_back(driver, folder):

@@ -16,6 +16,7 @@ from stream.stored_maps import (
     read_some,
     run_documents,
     runs_in_tiled,
+    sample_mask,
     status_names,
     stored_runs,
 )
@@ -77,3 +78,16 @@ def test_a_log_that_is_being_written_is_read_as_far_as_it_goes(tmp_path):
     assert [(stream, when, data["t"]) for stream, when, data in found.events] == [
         ("primary", 1.0, 20.0), ("primary", 2.0, 21.0), ("primary", 3.0, 22.0)]  # fmt: skip
     assert found.exit_status == ""
+
+
+def test_the_stress_of_a_row_of_the_gallery_is_that_of_the_sample_alone():
+    square = [[-10.0, -10.0], [10.0, -10.0], [10.0, 10.0], [-10.0, 10.0]]
+    attributes = {"regions": {"sample": square}, "pixel_size_um": 1.0}
+    mask = sample_mask(attributes, (20, 20), 2)  # every 2nd pixel of 40 x 40: 20 um are 10 of them
+    assert mask.sum() == 100
+    assert mask[5:15, 5:15].all()
+    plane = np.where(mask, 21.0, 17.0)
+    plane[0, 0] = plane[7, 7] = np.nan
+    assert finite_mean(plane, mask) == 21.0
+    assert finite_mean(plane) < 20.0
+    assert sample_mask({"regions": {}, "pixel_size_um": 1.0}, (20, 20), 2) is None
