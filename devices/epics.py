@@ -10,6 +10,8 @@ from typing import Any
 
 from ophyd import Device, EpicsSignal, EpicsSignalRO, FormattedComponent, Kind, Signal
 
+from devices.works import Works
+
 
 class DeviceError(RuntimeError):
     """An instrument is missing, does not answer or refuses; the message is one line for people."""
@@ -57,7 +59,13 @@ class RigDevice(Device):
     def __init__(self, prefix: str, settings: Any, *, name: str, **kwargs: Any) -> None:
         self.settings = settings
         self.pvs = pv_names(prefix, settings)
+        self.works = Works()
         super().__init__(prefix, name=name, **kwargs)
+
+    def destroy(self) -> None:
+        """Stop what is under way, then let go of the PVs: libca does not survive a read of a PV that is gone."""
+        self.works.end()
+        super().destroy()
 
     def missing_pvs(self) -> list[str]:
         """Return the names of the PVs that do not answer."""

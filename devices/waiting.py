@@ -78,6 +78,9 @@ def run_in_thread(status: ProgressStatus, work: Callable[[ProgressStatus], objec
 
     thread = ophyd.get_cl().thread_class(target=body, name=f"{status.what}", daemon=True)
     thread.start()
+    works = getattr(getattr(status.device, "root", None), "works", None)
+    if works is not None:
+        works.add(thread, status)
     return status
 
 
@@ -197,6 +200,7 @@ class FreshReading:
 
     def __init__(self, signal: Any) -> None:
         self.name = f"{signal.name}_now"
+        self.root = getattr(signal, "root", None)
         self.value: Any = None
         self._signal = signal
 

@@ -254,6 +254,16 @@ def test_names_carry_their_unit_and_one_number_is_hinted(make, kind):
     assert device.hints["fields"] == [f"{device.name}_{HINTS[kind]}"]
 
 
+def test_a_device_that_is_let_go_of_ends_what_it_has_under_way(make, knob):
+    knob("STUCK", 1, 0)
+    cryostat = make(Cryostat, s.CryostatSettings())
+    status = cryostat.set(120.0)
+    assert not status.done
+    cryostat.destroy()
+    with pytest.raises(DeviceError):
+        status.wait(0.5)
+
+
 def test_membrane_refuses_a_decrease_before_the_pv(make, bench_ioc):
     from ophyd import EpicsSignalRO
 
