@@ -48,6 +48,7 @@ def make_site(name: str, rig_path: Path, rig: RigFile, data_dir: Path, parts: Pa
         "web": take_port(rig.rig.web_port, "the live page") if parts.web else 0,
         "tiled": take_port(rig.rig.tiled_port, "the Tiled server") if parts.tiled else 0,
         "ca": take_port(0, "Channel Access") if parts.instruments and rig.twin is not None else 0,
+        "guard": take_port(0, "the guard") if parts.instruments and rig.devices.guard is not None else 0,
     }
     if parts.instruments:
         bridges = [f"bridge-{name}" for name in rig.bridge.names()]
@@ -110,6 +111,8 @@ def _programs(site: Site, rig: RigFile, stream: StreamSettings, parts: Parts) ->
     if parts.instruments and rig.twin is not None:
         programs.append(_twin(site, rig, stream))
     programs += [_bridge(site, rig, stream, name, port) for name, port in site.bridge_ports.items()]
+    if parts.instruments and rig.devices.guard is not None:
+        programs.append(_guard(site, rig, stream))
     if parts.camera:
         programs.append(_camera(site, rig, stream))
     if parts.analyzers:
@@ -158,7 +161,7 @@ def _twin(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
     from devices.settings import TwinProcess
 
     assert rig.twin is not None
-    settings = TwinProcess(stream, rig.twin, rig.devices.prefix)
+    settings = TwinProcess(stream, rig.twin, rig.devices.prefix, guard=rig.devices.guard is not None)
     return python_program("ioc", "devices.twin.ioc", _write(site, "ioc", settings), priority=10)
 
 
@@ -168,6 +171,13 @@ def _bridge(site: Site, rig: RigFile, stream: StreamSettings, name: str, port: i
     settings = BridgeProcess(stream, name, port, rig.devices.prefix, rig.bridge, load_index=rig.sample.load_index)
     module = f"devices.ioc.{name.removeprefix('bridge-')}"
     return python_program(name, module, _write(site, name, settings), priority=10)
+
+
+def _guard(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
+    from devices.settings import GuardProcess
+
+    settings = GuardProcess(stream, rig.guard_settings(), rig.devices, rig.rig.name, site.guard_port)
+    return python_program("guard", "devices.ioc.guard", _write(site, "guard", settings), priority=10)
 
 
 def _camera(site: Site, rig: RigFile, stream: StreamSettings) -> Program:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from analyzers.settings import AnalysisSettings
 from deploy.errors import DeployError
+from devices.guard_settings import GuardSettings
 from devices.ioc.settings import BridgesSettings
 from devices.settings import CameraSettings, DevicesSettings, TwinSettings
 from stream.settings import StreamSettings
@@ -21,6 +22,8 @@ from stream.settings import StreamSettings
 FORBID = {"extra": "forbid"}
 RIGS = Path(__file__).parent / "rigs"
 MOST_WORKERS = 64
+NORMAL_MARGIN_K = 20.0
+"""Distance from the highest Tc at which a sample is surely normal, K."""
 Point = tuple[float, float]
 
 
@@ -142,6 +145,7 @@ class RigFile:
     sample: SampleSection = field(default_factory=SampleSection)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     plan: PlanSection = field(default_factory=PlanSection)
+    guard: GuardSettings = field(default_factory=GuardSettings)
     twin: TwinSettings | None = None
     bridge: BridgesSettings = field(default_factory=BridgesSettings)
 
@@ -153,6 +157,11 @@ class RigFile:
         for name in names:
             if getattr(self.devices, name) is None:
                 raise ValueError(f"there is a bridge to the {name}, and no [devices.{name}] that uses it: add it")
+
+    def guard_settings(self) -> GuardSettings:
+        """Return the guard's settings with the temperature above which the sample is normal."""
+        above = self.guard.normal_above_k or self.plan.tc_max_k + NORMAL_MARGIN_K
+        return dataclasses.replace(self.guard, normal_above_k=above)
 
     def stream_settings(self, runtime_dir: str, data_dir: str) -> StreamSettings:
         """Return the stream's settings with the places of a site."""

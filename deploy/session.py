@@ -15,6 +15,7 @@ from deploy.errors import DeployError
 from deploy.rig_file import RigFile
 from deploy.site import Site
 from devices.epics import DeviceError
+from devices.lease import LeaseKeeper
 from devices.rig import Rig, connect_rig
 from stream.archive_tiled import DocumentArchive
 from stream.state import StatePublisher
@@ -45,6 +46,7 @@ class Session:
     archive: DocumentArchive
     publisher: StatePublisher
     control: ControlListener
+    lease: LeaseKeeper | None = None
 
     def close(self) -> None:
         """Abort a plan that was left paused, hand over every document, then end the links."""
@@ -52,6 +54,8 @@ class Session:
             self.engine.ask_field = say_hold
             self.engine.abort("the session was left")
         self.control.close()
+        if self.lease is not None:
+            self.lease.close()
         self.archive.close()
         self.rig.close()
         self.publisher.close()
@@ -80,9 +84,15 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     """
     stream = rig_file.stream_settings(site.runtime_dir, site.data_dir)
     publisher = StatePublisher(stream, "session")
+    rig: Rig | None = None
     try:
         rig = connect_rig(rig_file.rig.name, rig_file.devices, stream, publisher=publisher)
+        lease = None if rig.guard is None else LeaseKeeper(rig.guard)
+        if lease is not None:
+            lease.start()
     except DeviceError as error:
+        if rig is not None:
+            rig.close()
         publisher.close()
         raise DeployError(str(error)) from error
     archive = DocumentArchive(stream, site.tiled_uri)
@@ -93,7 +103,7 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
         engine.waiting_hook = cast("Any", _ProgressBars())
     control = ControlListener(engine, rig.control, publisher, allowed=site.allow_control)
     control.start()
-    return Session(site, rig_file, engine, rig, archive, publisher, control)
+    return Session(site, rig_file, engine, rig, archive, publisher, control, lease)
 
 
 def ask_field(rig: Rig) -> None:

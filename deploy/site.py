@@ -56,6 +56,8 @@ class Site:
     """Bridge -> its Channel Access server port on loopback."""
     allow_control: bool = False
     """Whether people at the live page may pause, end and steer plans, with the token of this start."""
+    guard_port: int = 0
+    """Channel Access server port of the guard on loopback; 0 without one."""
 
     @property
     def web_url(self) -> str:
@@ -206,6 +208,7 @@ def new_site(name: str, rig_file: Path, data_dir: Path, ports: Mapping[str, int]
         web_port=ports.get("web", 0),
         tiled_port=ports.get("tiled", 0),
         ca_port=ports.get("ca", 0),
+        guard_port=ports.get("guard", 0),
         tiled_api_key=os.environ.get("NVDAC_TILED_API_KEY") or secrets.token_hex(24),
         bridge_ports={name: port for name, port in ports.items() if name.startswith("bridge-")},
     )

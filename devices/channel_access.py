@@ -33,13 +33,16 @@ def server_variables(ca_port: int) -> dict[str, str]:
     }
 
 
-def loopback_variables(ca_port: int) -> dict[str, str]:
-    """Return the variables that keep server and clients of a process on 127.0.0.1 and `ca_port`."""
+def loopback_variables(ca_port: int, *other_ports: int) -> dict[str, str]:
+    """Return the variables that keep server and clients of a process on 127.0.0.1 and `ca_port`.
+
+    Clients search `other_ports` too.
+    """
     return {
         **server_variables(ca_port),
         "EPICS_CA_AUTO_ADDR_LIST": "NO",
         # With the port: libca takes EPICS_CA_SERVER_PORT as early as `import ophyd`, the address list at the first PV.
-        "EPICS_CA_ADDR_LIST": f"127.0.0.1:{ca_port}",
+        "EPICS_CA_ADDR_LIST": " ".join(f"127.0.0.1:{port}" for port in (ca_port, *other_ports)),
         "EPICS_CA_SERVER_PORT": str(ca_port),
     }
 

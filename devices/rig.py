@@ -14,6 +14,7 @@ from devices.control import ControlRecord
 from devices.cryostat import Cryostat
 from devices.decision import DecisionRecord
 from devices.epics import DeviceError, RigDevice, wait_connected
+from devices.guard import GuardLink
 from devices.laser import Laser
 from devices.magnet import Magnet
 from devices.microwave import MicrowaveSource
@@ -34,6 +35,7 @@ KINDS: dict[str, type[RigDevice]] = {
     "pressure": Membrane,
     "ruby": RubySpectrometer,
     "laser": Laser,
+    "guard": GuardLink,
 }
 """Section of the rig file -> device."""
 
@@ -58,6 +60,8 @@ class Rig:
     """Ruby spectrometer."""
     laser: Laser | None = None
     """Laser and shutter."""
+    guard: GuardLink | None = None
+    """The guard process."""
     camera: Camera | None = None
     """Camera process."""
     analysis: Analysis | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from devices.guard_settings import GuardDeviceSettings, GuardSettings
 from stream.settings import StreamSettings
 
 
@@ -353,6 +354,8 @@ class DevicesSettings:
     """Laser and shutter."""
     camera: CameraDeviceSettings | None = None
     """Camera process of the stream."""
+    guard: GuardDeviceSettings | None = None
+    """The guard process: interlocks, lease and history ledger; None runs none."""
 
 
 def all_devices(prefix: str = "NVDAC:") -> DevicesSettings:
@@ -382,6 +385,26 @@ class TwinProcess:
     """The simulated rig."""
     prefix: str = "NVDAC:"
     """Prefix of every PV."""
+    guard: bool = False
+    """Whether a guard runs, whose permits are obeyed."""
+
+
+@dataclass(frozen=True)
+class GuardProcess:
+    """Settings file of `python -m devices.ioc.guard`."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    stream: StreamSettings
+    """Places of sockets and files."""
+    guard: GuardSettings
+    """What it does; `normal_above_k` is filled in."""
+    devices: DevicesSettings
+    """The instruments it guards."""
+    rig: str = ""
+    """Name of the rig, for those who are called."""
+    ca_port: int = 0
+    """Port on loopback where it serves its PVs."""
 
 
 @dataclass(frozen=True)

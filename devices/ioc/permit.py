@@ -5,10 +5,12 @@ The guard serves five PVs per instrument, `{P}GUARD:<INSTRUMENT>:` with PERMIT (
 
     permits = Permits(prefix)               # NoGuard() where the rig has no guard
     permits.start()                         # in the IOC's loop, once EPICS is there
-    why = await permits.refusal("magnet", 97.0)   # empty: take it; else show it in the REASON PV and change nothing
+    why = await permits.refusal("magnet", 97.0, under_way=(present, target))
+    # empty: take it; else show it in the REASON PV and change nothing
 
-What makes an instrument safe is never refused: a switch put to 0. A guard that is gone for longer than `grace_s`
-permits nothing, and `on_silent` is called once, for the IOC to switch laser and microwave off by itself.
+What makes an instrument safe is never refused: a switch put to 0, a ramp that ends earlier on its way. A guard that is
+gone for longer than `grace_s` permits nothing, and `on_silent` is called once, for the IOC to switch laser and
+microwave off by itself.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class Permit:
 class Asked(Protocol):
     """Whom an IOC asks before it takes a put."""
 
-    async def refusal(self, instrument: str, value: float) -> str:
+    async def refusal(self, instrument: str, value: float, under_way: tuple[float, float] | None = None) -> str:
         """Return why a value may not be put; empty where it may."""
         ...
 
@@ -83,9 +85,9 @@ class Asked(Protocol):
 class NoGuard:
     """A rig without a guard: everything is permitted."""
 
-    async def refusal(self, instrument: str, value: float) -> str:
+    async def refusal(self, instrument: str, value: float, under_way: tuple[float, float] | None = None) -> str:
         """Refuse nothing."""
-        del instrument, value
+        del instrument, value, under_way
         return ""
 
     async def rate_refusal(self, instrument: str, rate: float) -> str:
@@ -131,17 +133,29 @@ class Permits:
                 self._kept.append(aioca.camonitor(pv, taker, datatype=datatype, notify_disconnect=True))
         self._kept.append(asyncio.get_running_loop().create_task(self._watch()))
 
-    async def refusal(self, instrument: str, value: float) -> str:
-        """Return why a value may not be put; empty where it may. Asks the guard again before it says no."""
-        return await self._judge(instrument, lambda permit: permit.refusal(value), value)
+    async def refusal(self, instrument: str, value: float, under_way: tuple[float, float] | None = None) -> str:
+        """Return why a value may not be put; empty where it may. Asks the guard again before it says no.
+
+        Parameters
+        ----------
+        instrument
+            One of `GUARDED`.
+        value
+            What is put, in the instrument's unit.
+        under_way
+            Present value and set point of what ramps: a put between them only shortens the way and is taken.
+        """
+        if instrument in SWITCHED and value == 0:
+            return ""
+        if under_way is not None and min(under_way) <= value <= max(under_way):
+            return ""
+        return await self._judge(instrument, lambda permit: permit.refusal(value))
 
     async def rate_refusal(self, instrument: str, rate: float) -> str:
         """Return why a ramp rate may not be put; empty where it may."""
-        return await self._judge(instrument, lambda permit: permit.rate_refusal(rate), rate)
+        return await self._judge(instrument, lambda permit: permit.rate_refusal(rate))
 
-    async def _judge(self, instrument: str, ask: Callable[[Permit], str], value: float) -> str:
-        if instrument in SWITCHED and value == 0:
-            return ""
+    async def _judge(self, instrument: str, ask: Callable[[Permit], str]) -> str:
         silent = self.silence()
         if silent:
             return silent

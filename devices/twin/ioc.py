@@ -12,6 +12,8 @@ import signal
 import sys
 import time
 
+from devices.channel_access import quiet_repeater
+from devices.ioc.permit import NoGuard, Permits
 from devices.settings import TwinProcess
 from devices.twin.loopback import keep_to_loopback
 from devices.twin.rig import TwinRig
@@ -53,10 +55,14 @@ async def serve(process: TwinProcess) -> None:
         loop.add_signal_handler(number, stopped.set)
     rig = TwinRig(process.twin)
     clock = Clock(rig)
-    records = TwinRecords(rig, process.prefix, lambda: clock.catch_up(records.speed))
+    permits = Permits(process.prefix, lambda: _dark(rig)) if process.guard else None
+    records = TwinRecords(rig, process.prefix, lambda: clock.catch_up(records.speed), permits or NoGuard())
     builder.LoadDatabase()
     # Channel Access alone: a PVAccess server would search on every interface.
     softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher(loop=loop), enable_pva=False)
+    if permits is not None:
+        quiet_repeater()
+        permits.start()
     records.show()
     mark_ready(process.stream, NAME)
     log.info("twin of %s serves %s*", process.twin.sample, process.prefix)
@@ -69,6 +75,11 @@ async def serve(process: TwinProcess) -> None:
             await asyncio.wait_for(stopped.wait(), UPDATE_S)
         except TimeoutError:
             continue
+
+
+def _dark(rig: TwinRig) -> None:
+    """Switch laser and microwave off: nobody guards them."""
+    rig.shutter = rig.microwave_enable = 0
 
 
 def main(arguments: list[str]) -> int:

@@ -7,12 +7,13 @@ before the put returns wherever there is a way to go, and REASON says why where 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
 from softioc import alarm, builder
 
+from devices.ioc.permit import Asked
 from devices.twin.fault_records import fault_records
 from devices.twin.rig import GAUSS_PER_AMPERE, TwinRig
 from devices.twin.spectrometer import WAVELENGTH_NM
@@ -23,6 +24,7 @@ STATE_LENGTH = 8192
 """Longest state, characters."""
 
 Taken = Callable[[float], str]
+Permit = Callable[[float], Awaitable[str]]
 
 
 class TwinRecords:
@@ -36,13 +38,16 @@ class TwinRecords:
         Prefix of the PVs.
     catch_up
         Called before each put, to bring the simulated clock to now.
+    guard
+        Asked before a put that switches on or moves something is taken.
     """
 
-    def __init__(self, rig: TwinRig, prefix: str, catch_up: Callable[[], None]) -> None:
+    def __init__(self, rig: TwinRig, prefix: str, catch_up: Callable[[], None], guard: Asked) -> None:
         self.speed = rig.settings.speed
         self._rig = rig
         self._prefix = prefix
         self._catch_up = catch_up
+        self._guard = guard
         self._shown: dict[str, Any] = {}
         self._counts = {"transport": 0, "contacts": 0, "ruby": 0}
         self._microwave()
@@ -60,13 +65,16 @@ class TwinRecords:
     def _integer(self, name: str, value: int = 0) -> Any:
         return builder.longIn(self._prefix + name, initial_value=value)
 
-    def _setting(self, name: str, unit: str, value: float, take: Taken, reason: Any = None) -> Any:
+    def _setting(
+        self, name: str, unit: str, value: float, take: Taken, reason: Any = None, permit: Permit | None = None
+    ) -> Any:
         """Make a settable number; a refused put is shown in `reason` and the old value comes back."""
         taken = [value]
 
-        def put(asked: float) -> None:
+        async def put(asked: float) -> None:
+            why = "" if permit is None else await permit(asked)
             self._catch_up()
-            why = take(asked)
+            why = why or take(asked)
             if reason is not None:
                 reason.set(why)
             if why:
@@ -86,12 +94,13 @@ class TwinRecords:
         )
         return record
 
-    def _switch(self, name: str, take: Taken, reason: Any) -> Any:
+    def _switch(self, name: str, take: Taken, reason: Any, instrument: str) -> Any:
         """Make a settable 0 or 1; a refused put is shown in `reason` and 0 comes back."""
 
-        def put(asked: int) -> None:
+        async def put(asked: int) -> None:
+            why = await self._guard.refusal(instrument, asked)
             self._catch_up()
-            why = take(1 if asked else 0)
+            why = why or take(1 if asked else 0)
             reason.set(why)
             if why:
                 record.set(0, process=False)
@@ -101,6 +110,22 @@ class TwinRecords:
             self._prefix + name, initial_value=0, on_update=put, always_update=True, blocking=True, DRVL=0, DRVH=1
         )
         return record
+
+    def _moving(self, instrument: str, under_way: Callable[[], tuple[float, float]]) -> Permit:
+        """Return what asks the guard whether a set point may be put."""
+
+        async def ask(asked: float) -> str:
+            return await self._guard.refusal(instrument, asked, under_way())
+
+        return ask
+
+    def _rate(self, instrument: str) -> Permit:
+        """Return what asks the guard whether a ramp rate may be put."""
+
+        async def ask(asked: float) -> str:
+            return await self._guard.rate_refusal(instrument, asked)
+
+        return ask
 
     def _reason(self, instrument: str) -> Any:
         """Make the text that says why the last put to an instrument was refused."""
@@ -121,7 +146,7 @@ class TwinRecords:
         reason = self._reason("MW")
         power = self._output("microwave_power_dbm", -100, 20, " dBm")
         self._setting("MW:POWER_DBM", "dBm", rig.microwave_power_dbm, power, reason)
-        self._switch("MW:ENABLE", self._output("microwave_enable", 0, 1), reason)
+        self._switch("MW:ENABLE", self._output("microwave_enable", 0, 1), reason, "microwave")
         self.power = self._number("MW:POWER_DBM_RBV", "dBm")
         self.enable = self._integer("MW:ENABLE_RBV")
         self.list_count = self._integer("MW:LIST_COUNT_RBV")
@@ -146,9 +171,11 @@ class TwinRecords:
         self.field_reason = self._reason("MAG")
         for axis in ("z", "x"):
             name = f"MAG:FIELD_{axis.upper()}_GAUSS"
-            self._setting(name, "G", 0.0, lambda v, axis=axis: rig.set_field_gauss(axis, v), self.field_reason)
+            permit = self._moving("magnet", lambda axis=axis: (rig.field[axis], rig.field_target[axis]))
+            self._setting(name, "G", 0.0, lambda v, axis=axis: rig.set_field_gauss(axis, v), self.field_reason, permit)
         rate = rig.coils.rate_gauss_per_s
-        self._setting("MAG:RATE_GAUSS_PER_S", "G/s", rate, rig.set_field_rate, self.field_reason)
+        permit = self._rate("magnet")
+        self._setting("MAG:RATE_GAUSS_PER_S", "G/s", rate, rig.set_field_rate, self.field_reason, permit)
         self.field_z = self._number("MAG:FIELD_Z_GAUSS_RBV", "G", 4)
         self.field_x = self._number("MAG:FIELD_X_GAUSS_RBV", "G", 4)
         self.field_done = self._integer("MAG:DONE", 1)
@@ -157,9 +184,11 @@ class TwinRecords:
 
     def _cryostat(self) -> None:
         rig = self._rig
-        reason = self._reason("CRYO")
-        self._setting("CRYO:TEMPERATURE_K", "K", rig.cryostat.target_k, rig.set_temperature_k, reason)
-        self._setting("CRYO:RATE_K_PER_MIN", "K/min", rig.cryostat.rate_k_per_min, rig.set_temperature_rate, reason)
+        reason, cryostat = self._reason("CRYO"), rig.cryostat
+        permit = self._moving("cryostat", lambda: (rig.cryostat.ramp_k, rig.cryostat.target_k))
+        self._setting("CRYO:TEMPERATURE_K", "K", cryostat.target_k, rig.set_temperature_k, reason, permit)
+        rate, permit = cryostat.rate_k_per_min, self._rate("cryostat")
+        self._setting("CRYO:RATE_K_PER_MIN", "K/min", rate, rig.set_temperature_rate, reason, permit)
         self.ramp = self._number("CRYO:TEMPERATURE_K_RBV", "K")
         self.stage = self._number("CRYO:STAGE_K_RBV", "K")
         self.sample = self._number("CRYO:SAMPLE_K_RBV", "K")
@@ -213,7 +242,8 @@ class TwinRecords:
     def _pressure(self) -> None:
         rig = self._rig
         self.membrane_reason = self._reason("DAC")
-        self._setting("DAC:MEMBRANE_BAR", "bar", rig.membrane_bar, rig.set_membrane_bar, self.membrane_reason)
+        permit = self._moving("pressure", lambda: (rig.membrane_bar, rig.membrane_target_bar))
+        self._setting("DAC:MEMBRANE_BAR", "bar", rig.membrane_bar, rig.set_membrane_bar, self.membrane_reason, permit)
         self.membrane = self._number("DAC:MEMBRANE_BAR_RBV", "bar")
         self.load_index = self._integer("DAC:LOAD_INDEX_RBV")
         self.membrane_done = self._integer("DAC:DONE", 1)
@@ -241,7 +271,7 @@ class TwinRecords:
         reason = self._reason("LASER")
         power = self._output("laser_power_mw", 0.0, 500.0, " mW")
         self._setting("LASER:POWER_MW", "mW", rig.laser_power_mw, power, reason)
-        self._switch("LASER:SHUTTER", self._output("shutter", 0, 1), reason)
+        self._switch("LASER:SHUTTER", self._output("shutter", 0, 1), reason, "laser")
         self.laser_power = self._number("LASER:POWER_MW_RBV", "mW")
         self.shutter = self._integer("LASER:SHUTTER_RBV")
 

@@ -38,11 +38,12 @@ from stream.state import StateSubscriber
 from tests.deploy.command import NVDAC, User, one_line, until
 
 pytestmark = pytest.mark.timeout(600)
-ANY_ADDRESS_UDP = {"devices.twin.ioc": 2, "devices.monitor": 2, "devices.camera_server": 2}
+ANY_ADDRESS_UDP = {"devices.twin.ioc": 4, "devices.ioc.guard": 4, "devices.monitor": 2, "devices.camera_server": 2}
 """UDP sockets per process that EPICS binds to every address, on ports of the kernel's choice.
 
 softioc keeps two from which it would send beacons (to 127.0.0.1 only here), libca one from which it searches (127.0.0.1
-only) and one for the repeater. Neither library can bind them to loopback; nothing is served on them.
+only) and one for the repeater; the twin and its guard serve and ask each other. Neither library can bind them to
+loopback; nothing is served on them.
 """
 PREFIX = "NVDAC:"
 FIELD_GAUSS = load_rig(RIGS / "twin-s1.toml").plan.field_gauss
@@ -133,7 +134,7 @@ def pv(site: Site) -> Iterator[Callable[[str], Any]]:
     """Read a PV of the twin over Channel Access, from a process of its own."""
     with subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("pv_reader.py"))],
-        env={**os.environ, **loopback_variables(site.ca_port)},
+        env={**os.environ, **loopback_variables(site.ca_port, site.guard_port)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -170,7 +171,7 @@ def test_every_process_serves_and_status_says_so(module_user: User, site: Site) 
     status = module_user.run("status", "--json", "-")
     assert status.returncode == 0, status.stdout
     (row,) = json.loads(status.stdout)
-    names = {"web", "ioc", "camera", "worker-0", "worker-1", "builder", "tiled", "monitor"}
+    names = {"web", "ioc", "guard", "camera", "worker-0", "worker-1", "builder", "tiled", "monitor"}
     assert {process["name"] for process in row["processes"]} == names
     assert all(process["serves"] and process["pid"] > 0 for process in row["processes"])
     assert len({process["pid"] for process in row["processes"]}) == len(names)
@@ -198,7 +199,7 @@ def test_nothing_listens_beyond_loopback(site: Site) -> None:
                 assert connection.laddr.port != site.ca_port
                 beyond_udp[module] = beyond_udp.get(module, 0) + 1
     assert beyond_tcp == []
-    assert served == {site.web_port, site.tiled_port, site.ca_port, *site.metrics_ports.values()}
+    assert served == {site.web_port, site.tiled_port, site.ca_port, site.guard_port, *site.metrics_ports.values()}
     assert {module: count for module, count in beyond_udp.items() if count > ANY_ADDRESS_UDP.get(module, 0)} == {}
 
 
@@ -281,6 +282,29 @@ def test_an_abort_at_the_prompt_makes_safe_and_holds_the_field(
     assert pv("MAG:FIELD_Z_GAUSS") == FIELD_GAUSS
     assert abs(pv("MAG:FIELD_Z_GAUSS_RBV") - FIELD_GAUSS) < 1
     assert session.leave() == 0
+
+
+def test_a_killed_session_leaves_the_rig_dark_and_the_field_and_its_history_as_they_are(
+    site: Site, prompt: Callable[..., Prompt], pv: Callable[[str], Any]
+) -> None:
+    session = prompt(terminal=False)
+    session.wait_for("RE.abort()")
+    session.type(f"RE(bps.mv(rig.magnet, 0), bps.mv(rig.cryostat, 60)); RE(bps.mv(rig.magnet, {FIELD_GAUSS}))")
+    session.type("RE(bps.mv(rig.laser.shutter, 1, rig.microwave.enable, 1)); print('light', 'on')")
+    session.wait_for("light on")
+    assert pv("GUARD:HISTORY") == "ZFC_FW"
+    # a paused plan and a busy prompt keep the lease
+    session.type("RE(bps.pause())")
+    session.wait_for("RE.resume()")
+    session.type("total = sum(range(60_000_000)); print('ad' + 'ded')")
+    session.wait_for("added")
+    assert {name: pv(name) for name in SAFE} == dict.fromkeys(SAFE, 1)
+    killed = time.monotonic()
+    session.process.kill()
+    until(lambda: {name: pv(name) for name in SAFE} == SAFE, 10, "the guard switching off")
+    assert time.monotonic() - killed < 2.0
+    assert (pv("MAG:FIELD_Z_GAUSS_RBV"), pv("CRYO:TEMPERATURE_K")) == (FIELD_GAUSS, 60.0)
+    assert (pv("GUARD:HISTORY"), pv("GUARD:LEASE_HELD")) == ("ZFC_FW", 0)
 
 
 def test_a_second_session_is_refused_while_one_is_open(module_user: User, prompt: Callable[..., Prompt]) -> None:
