@@ -323,6 +323,18 @@ def recover(
         raise typer.Exit(4)
 
 
+@app.command(epilog="Example: nvdac resume   (after the session's process was killed, with the field on)")
+def resume(site: SiteOption = None, json_file: JsonOption = None) -> None:
+    """Go on with the field warming of a session that died, where the guard's ledger says that its history holds."""
+    from deploy.resume import resume as resume_run
+
+    require_file(json_file, "--json")
+    result = resume_run(site, lambda text: typer.echo(text, err=True))
+    emit_json(result, json_file)
+    if json_file is None:
+        typer.echo(f"{result['run_uid']} went on with {result['resumes']}: frames and maps are under the latter")
+
+
 @app.command(epilog="Example: nvdac doctor --rig twin-s1 --warm")
 def doctor(
     rig: RigOption = "twin-s1",

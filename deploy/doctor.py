@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from deploy import processes
+from deploy.doctor_guard import guard_findings
 from deploy.errors import DeployError
 from deploy.launch import RUNTIME_FLOOR_MIB
 from deploy.places import existing, free_mib, require_folder, require_plain
@@ -56,6 +57,7 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
         return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), "mend the file")]
     findings += [_rig(rig_name, rig), _ports(rig), _epics(rig), _ring(rig), _cores(rig), _other_hosts(rig)]
     findings += _instruments(rig)
+    findings += [Finding(*told) for told in guard_findings(rig)]
     if warm:
         findings.append(_warm(rig))
     return findings

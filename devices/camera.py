@@ -125,7 +125,11 @@ class Camera(Device):
             self.start = self._control.open_run(start)
             self._sweep = None
             self._rows = self._told = self._data = 0
-            self._number, self._resource_uid = -1, ""
+            self._number, self._resource_uid = run.sweeps_before - 1, ""
+            if run.sweeps_before:
+                self._control.abort_sweep(run.run_uid, self._number)  # one under way was lit by nobody
+                sent = [self._control.progress(run.run_uid, sweep)[0] for sweep in range(run.sweeps_before)]
+                self._rows = self._told = sum(sent)
         self.sweep.put(self._number)
         self.frames_sent.put(self._rows)
         return self.start

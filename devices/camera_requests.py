@@ -21,6 +21,8 @@ class CameraRun:
     """Name of the sample."""
     rig: str = ""
     """Name of the rig."""
+    sweeps_before: int = 0
+    """Sweeps that the camera has of this run already: it goes on after a session that died."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ophyd import Component, Kind, Signal
 from devices.epics import DeviceError, RigDevice, readback, setting
 from devices.limits import check_limits
 from devices.settings import CryostatSettings
-from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, run_in_thread
+from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
 
 
 class Cryostat(RigDevice):
@@ -51,16 +51,23 @@ class Cryostat(RigDevice):
             self.temperature_k.put(fresh_value(self.temperature_k_rbv), use_complete=False)
 
     def _settle(self, status: ProgressStatus, target: float) -> None:
-        with Watch(settled=self.settled, ramp=self.temperature_k_rbv, sample=self.sample_k) as watch:
+        put = self.temperature_k
+        with Watch(settled=self.settled, ramp=self.temperature_k_rbv, sample=self.sample_k, put=put) as watch:
             highest = [float(watch.values["sample"])]
 
+            taken = False
+
             def follow(values: dict[str, Any]) -> None:
+                if taken and abs(float(values["put"]) - target) > self.settings.tolerance_k:
+                    require_taken(self, put, target, self.settings.tolerance_k)
                 highest[0] = max(highest[0], float(values["sample"]))
                 status.progress(float(values["ramp"]), target)
 
             watch.was_zero.clear()
             put_and_wait(self.temperature_k, target)
+            require_taken(self, self.temperature_k, target, self.settings.tolerance_k)
             watch.refresh()
+            taken = True
             # A new set point takes SETTLED to 0 before it rises: waiting for that edge keeps a stale 1 from passing as
             # the answer. Where nothing has to move it never falls, and the grace ends the wait.
             grace = min(self.settings.grace_s, self.settings.timeout_s)

@@ -43,6 +43,22 @@ def setting(name: str, *, read: str = "", kind: Kind = Kind.normal) -> Any:
     return PV(EpicsSignal, f"{{pvs[{read or name}]}}", kind=kind, **keywords)
 
 
+class SwitchSignal(EpicsSignal):
+    """A switch with a readback: switching on fails where it stays off, with the guard's reason."""
+
+    def set(self, value: Any, **kwargs: Any) -> Any:
+        """Put 0 or 1; the status fails where the readback is another one once the put is done."""
+        from devices.waiting import switched
+
+        return switched(self, int(value), lambda: super(SwitchSignal, self).set(value, **kwargs))
+
+
+def switch(name: str, *, read: str) -> Any:
+    """Return a component for a 0 or 1 that is put with completion and must show in its readback."""
+    keywords: dict[str, Any] = {"add_prefix": ("suffix", "write_pv"), "auto_monitor": True, "put_complete": True}
+    return PV(SwitchSignal, f"{{pvs[{read}]}}", write_pv=f"{{pvs[{name}]}}", kind=Kind.normal, **keywords)
+
+
 class RigDevice(Device):
     """A device whose PV names are the text fields of a settings dataclass, `{P}` standing for the prefix.
 
@@ -55,6 +71,9 @@ class RigDevice(Device):
     name
         Name in documents.
     """
+
+    guard: Any = None
+    """The guard of the rig, which says why something was refused; None without one."""
 
     def __init__(self, prefix: str, settings: Any, *, name: str, **kwargs: Any) -> None:
         self.settings = settings

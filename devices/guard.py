@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ophyd import Kind
@@ -15,6 +16,8 @@ class GuardLink(RigDevice):
     """The guard; `trigger()` brings the ledger up to date, `read()` puts its verdict into an event."""
 
     settings: GuardDeviceSettings
+    latest: Mapping[str, Any] = {}
+    """What the ledger said at the last `trigger()`."""
     lease = setting("lease", kind=Kind.omitted)
     lease_held = readback("lease_held", kind=Kind.omitted)
     ask = setting("ask", kind=Kind.omitted)
@@ -34,10 +37,14 @@ class GuardLink(RigDevice):
     def trigger(self) -> ProgressStatus:
         """Ask the guard to read the instruments and bring the ledger up to date."""
         status = ProgressStatus(self, what="history ledger")
-        return run_in_thread(status, lambda _: put_and_wait(self.ask, 1, self.settings.ask_timeout_s))
+        return run_in_thread(status, lambda _: self._ask())
+
+    def _ask(self) -> None:
+        put_and_wait(self.ask, 1, self.settings.ask_timeout_s)
+        self.latest = self.verdict()
 
     def verdict(self) -> dict[str, Any]:
-        """Return what the ledger says as JSON values, for a start document; ask with `trigger()` first."""
+        """Return what the ledger says now as JSON values."""
         return {
             "history": str(fresh_value(self.history)),
             "reason": str(fresh_value(self.history_reason)),

@@ -104,7 +104,7 @@ class GuardSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
-    lease_s: float = 1.2
+    lease_s: float = 1.6
     """How long a session may be silent before its lease ends, s of wall time."""
     lease_loss: LeaseLoss = field(default_factory=LeaseLoss)
     """What becomes of each instrument then."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ophyd import Kind
 
-from devices.epics import RigDevice, setting
+from devices.epics import RigDevice, setting, switch
 from devices.limits import check_limits
 from devices.settings import LaserSettings
 from devices.waiting import ProgressStatus, put_and_wait, run_in_thread
@@ -17,7 +17,7 @@ class Laser(RigDevice):
 
     settings: LaserSettings
     power_mw = setting("power_mw", read="power_mw_rbv", kind=Kind.hinted)
-    shutter = setting("shutter", read="shutter_rbv")
+    shutter = switch("shutter", read="shutter_rbv")
 
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a power outside the limits of the rig file."""

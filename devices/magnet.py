@@ -9,7 +9,7 @@ from ophyd import Kind
 from devices.epics import DeviceError, RigDevice, readback, setting
 from devices.limits import check_limits
 from devices.settings import MagnetSettings
-from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, run_in_thread
+from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
 
 
 class Magnet(RigDevice):
@@ -57,6 +57,7 @@ class Magnet(RigDevice):
             reason = str(fresh_value(self.reason)).strip()
             if reason:
                 raise DeviceError(f"{self.name}: {target:g} G refused: {reason}")
+            require_taken(self, self.field_z_gauss, target, self.settings.tolerance_gauss)
             there = watch.wait_for(
                 lambda values: self._arrived(values, target),
                 self.settings.timeout_s,

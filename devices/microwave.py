@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ophyd import Kind
 
-from devices.epics import DeviceError, RigDevice, readback, setting
+from devices.epics import DeviceError, RigDevice, readback, setting, switch
 from devices.limits import check_limits
 from devices.settings import MicrowaveSettings
 from devices.waiting import ProgressStatus, put_and_wait, run_in_thread
@@ -22,7 +22,7 @@ class MicrowaveSource(RigDevice):
 
     settings: MicrowaveSettings
     power_dbm = setting("power_dbm", read="power_dbm_rbv", kind=Kind.hinted)
-    enable = setting("enable", read="enable_rbv")
+    enable = switch("enable", read="enable_rbv")
     list_mhz = setting("list_mhz", kind=Kind.omitted)
     list_count = readback("list_count", kind=Kind.config)
     frequency_mhz = readback("frequency_mhz", kind=Kind.omitted)

@@ -10,7 +10,7 @@ from ophyd.utils import LimitError
 from devices.epics import DeviceError, RigDevice, readback, setting
 from devices.limits import check_limits
 from devices.settings import PressureSettings
-from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, run_in_thread
+from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
 
 
 class Membrane(RigDevice):
@@ -54,6 +54,7 @@ class Membrane(RigDevice):
             reason = self._refusal()
             if reason:
                 raise DeviceError(f"{self.name}: {target:g} bar refused: {reason}")
+            require_taken(self, self.membrane_bar, target, self.settings.tolerance_bar)
             there = watch.wait_for(
                 lambda values: self._arrived(values, target),
                 self.settings.timeout_s,

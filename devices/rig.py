@@ -136,6 +136,8 @@ def connect_rig(
         for device in instruments.values():
             device.destroy()
         raise
+    for device in instruments.values():
+        device.guard = instruments.get("guard")
     soft: dict[str, Any] = {"announcer": Announcer(publisher)}
     if devices.camera is not None:
         soft |= {"camera": Camera(stream, devices.camera), "analysis": Analysis(stream)}

@@ -228,3 +228,53 @@ def put_and_wait(signal: Any, value: Any, timeout_s: float = 10.0) -> None:
     except Exception as error:
         name = getattr(signal, "setpoint_pvname", signal.name)
         raise DeviceError(f"{name} did not take {value!r} within {timeout_s:g} s: {error}") from error
+
+
+def require_taken(device: Any, signal: Any, value: float, within: float) -> None:
+    """Fail where a set point that was put is not what the instrument has now: it was refused.
+
+    Parameters
+    ----------
+    device
+        Whose put it was; its `guard`, where the rig has one, says why.
+    signal
+        The set point.
+    within
+        Distance that is rounding.
+
+    Raises
+    ------
+    DeviceError
+        Naming what was put, what is there and the reason.
+    """
+    now = float(fresh_value(signal))
+    if abs(now - value) <= within:
+        return
+    why = _why(device)
+    raise DeviceError(f"{device.name}: {value:g} refused, it stays at {now:g}{f': {why}' if why else ''}")
+
+
+SHOW_S = 3.0
+"""Longest time after the put until a switch must show in its readback, s."""
+
+
+def switched(signal: Any, value: int, put: Callable[[], Any]) -> ProgressStatus:
+    """Put a switch and wait until its readback shows it; fails at once where the guard refuses it."""
+    device = signal.parent
+    status = ProgressStatus(device, what=signal.name)
+
+    def work(_: ProgressStatus) -> None:
+        put().wait(10.0)
+        with Watch(shown=signal) as watch:
+            refused = watch.wait_for(lambda now: int(now["shown"]) == value or bool(value and _why(device)), SHOW_S)
+            shown = int(fresh_value(signal))
+        if shown != value:
+            why = _why(device) if refused else "its readback does not follow"
+            raise DeviceError(f"{signal.name}: {value} refused, it stays at {shown}{f': {why}' if why else ''}")
+
+    return run_in_thread(status, work)
+
+
+def _why(device: Any) -> str:
+    guard = getattr(device, "guard", None)
+    return "" if guard is None else str(guard.why(device.name))

@@ -10,6 +10,7 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import MsgGenerator, short_uid
 
 from devices.rig import Rig
+from plans.history import require_history, zero_field_cool
 from plans.settings import CoilCalibration, CoolingSettings, PreconditionError, SweepSettings
 from plans.stubs import (
     light_on,
@@ -21,6 +22,7 @@ from plans.stubs import (
     settle_temperature,
     shutter_closed,
 )
+from stream.messages import FieldHistory
 
 ZERO_FIELD_COOL = "a zero-field cool"
 Resistance = tuple[tuple[float, float], ...]
@@ -71,8 +73,11 @@ def field_off(rig: Rig, cooling: CoolingSettings) -> MsgGenerator[None]:
 
 def cool_in_zero_field(rig: Rig, cooling: CoolingSettings, light: SweepSettings) -> MsgGenerator[Resistance]:
     """Cool with the shutter closed; ends at the base with the light on and everything at rest; returns R(T)."""
+    yield from zero_field_cool(rig, True)
     resistance = yield from _cool(rig, cooling, light)
     yield from require_field_below(rig, cooling.remanence_gauss, f"{ZERO_FIELD_COOL} that has ended")
+    yield from zero_field_cool(rig, False)
+    yield from require_history(rig, FieldHistory.ZFC_FW, "field-on")
     return resistance
 
 

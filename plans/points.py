@@ -10,6 +10,7 @@ from bluesky.utils import MsgGenerator
 
 from devices.camera_requests import SweepPlan
 from devices.rig import Rig
+from plans.history import history_now
 from plans.journal import Journal
 from plans.settings import RunInfo, SweepSettings
 from plans.stubs import measure_transport, odmr_sweep, read_now, record_state, wait_analysis
@@ -39,7 +40,7 @@ class Points:
         sweep
             How the sweep is taken.
         role, history
-            What it is for, and how the sample got here as the plan knows it.
+            What it is for, and how the sample got here as the plan believes; the ledger, where there is one, knows.
         passes
             Passes instead of those of `sweep`; 0 keeps them.
         """
@@ -58,7 +59,8 @@ class Points:
         cryostat: Any = self.rig.cryostat
         resistance = yield from measure_transport(self.rig)
         load = yield from self._load_index()
-        plan = SweepPlan(role, sweep.listed_mhz, sweep.traversals(passes), load, history)
+        known = yield from history_now(self.rig, history)
+        plan = SweepPlan(role, sweep.listed_mhz, sweep.traversals(passes), load, known)
         number = yield from odmr_sweep(self.rig, plan, sweep)
         temperature = 0.0 if cryostat is None else (yield from read_now(cryostat.sample_k))
         yield from record_state(self.rig)

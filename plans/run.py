@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bluesky import plan_stubs as bps
@@ -14,12 +14,23 @@ from bluesky.utils import MsgGenerator, RunEngineControlException
 from devices.camera_requests import CameraRun, CameraRunEnd
 from devices.rig import Rig
 from plans.control import record_requests, with_record
+from plans.history import closing_verdict, opening_verdict
 from plans.settings import RunInfo, SweepSettings
 from plans.stubs import FRAMES
 
 log = logging.getLogger(__name__)
 
 Body = Callable[[str], MsgGenerator[Any]]
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run whose session died."""
+
+    run_uid: str
+    """Its uid, also at the camera."""
+    sweeps: int
+    """Sweeps that the camera has of it."""
 
 
 def check_sweep(rig: Rig, settings: SweepSettings) -> None:
@@ -86,11 +97,18 @@ def plain_run(rig: Rig, body: Body, metadata: dict[str, Any]) -> MsgGenerator[st
     return opened[0]
 
 
-def run(rig: Rig, body: Body, info: RunInfo, metadata: dict[str, Any]) -> MsgGenerator[str]:
+def run(
+    rig: Rig, body: Body, info: RunInfo, metadata: dict[str, Any], resumed: Resumed | None = None
+) -> MsgGenerator[str]:
     """Run `body(run_uid)` in one Bluesky run with the camera open; ends in the safe state whatever happens.
 
     Safe means: microwave off, shutter closed. Field and temperature are held: a field that goes off below Tc ends a
     zero-field-cool history for ever.
+
+    Parameters
+    ----------
+    resumed
+        The run of a session that died: at the camera and in the maps this one goes on under its uid.
 
     Returns
     -------
@@ -102,15 +120,17 @@ def run(rig: Rig, body: Body, info: RunInfo, metadata: dict[str, Any]) -> MsgGen
 
     def inside() -> MsgGenerator[None]:
         rig.control.begin()
-        uid = str((yield from bps.open_run(metadata)))
+        verdict = yield from opening_verdict(rig)
+        uid = str((yield from bps.open_run({**metadata, **verdict})))
         opened.append(uid)
-        yield from bps.abs_set(
-            camera.run, CameraRun(uid, info.analysis, info.regions, info.sample, rig.name), wait=True
-        )
+        at_camera = uid if resumed is None else resumed.run_uid
+        before = 0 if resumed is None else resumed.sweeps
+        request = CameraRun(at_camera, info.analysis, info.regions, info.sample, rig.name, before)
+        yield from bps.abs_set(camera.run, request, wait=True)
         if camera.start.frames_path:
             yield from bps.declare_stream(camera, name=FRAMES, collect=True)
         yield from bps.checkpoint()
-        yield from body(uid)
+        yield from body(at_camera)
 
     def on_error(error: Exception) -> MsgGenerator[None]:
         asked = isinstance(error, RunEngineControlException)
@@ -146,7 +166,7 @@ def make_safe(rig: Rig) -> MsgGenerator[None]:
 
 
 def _close(rig: Rig, opened: list[str], status: str, reason: str) -> MsgGenerator[None]:
-    """Close the run at the camera, then in the documents, with who ended it."""
+    """Close the run at the camera, then in the documents, with who ended it and what the ledger says."""
     camera: Any = rig.camera
     try:
         yield from bps.abs_set(camera.run, CameraRunEnd(status), wait=True)
@@ -156,4 +176,6 @@ def _close(rig: Rig, opened: list[str], status: str, reason: str) -> MsgGenerato
         log.exception("the run could not be closed at the camera")
     if opened:
         ended = yield from record_requests(rig)
-        yield from bps.close_run(exit_status=status, reason=reason or ended)
+        verdict = yield from closing_verdict(rig)
+        why = "; ".join(text for text in (reason or ended, verdict) if text)
+        yield from bps.close_run(exit_status=status, reason=why)

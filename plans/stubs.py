@@ -122,6 +122,9 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
     source: Any = rig.microwave if any(plan.frequency_mhz) else None
     group = short_uid("source")
     yield from bps.checkpoint()
+    if rig.laser is not None and any(plan.frequency_mhz):  # frames without microwave alone may be dark ones
+        # A guard that ended this session's lease has closed it; where it may not be opened the sweep fails, with why.
+        yield from bps.mv(cast("Any", rig.laser).shutter, 1)
     if source is not None:
         yield from bps.prepare(source, plan.frequency_mhz, group=group)
         yield from bps.abs_set(source.enable, 1, group=group)

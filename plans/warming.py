@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -123,17 +124,19 @@ class Warming:
         yield from self.journal.phase("field-on", FieldHistory.ZFC_FW)
         yield from ramp_field(self.rig, settings.field_gauss)
 
-    def _ladder(self) -> MsgGenerator[None]:
-        """Sweeps from the base to the top, each set point decided on the maps before it."""
-        set_point = self.settings.base_temperature_k
-        planned = Decision(set_point, "the base")
-        while True:
-            self.rig.control.climb(set_point, self.settings.limits.top_k, self.settings.limits.min_step_k)
+    def go_on(self, points: Sequence[PointSummary]) -> MsgGenerator[None]:
+        """Go on with a ladder whose session died, from the point after those that it had."""
+        self.history = list(points)
+        yield from self._ladder(decide(points, self._limits) if points else None)
+
+    def _ladder(self, planned: Decision | None = None) -> MsgGenerator[None]:
+        """Sweeps from the base (or what is planned) to the top, each set point decided on the maps before it."""
+        planned = planned or Decision(self.settings.base_temperature_k, "the base")
+        while planned.next_temperature_k is not None:
+            set_point, limits = planned.next_temperature_k, self.settings.limits
+            self.rig.control.climb(set_point, limits.top_k, limits.min_step_k)
             yield from self._point(set_point, planned)
             planned = yield from self._decide()
-            if planned.next_temperature_k is None:
-                return
-            set_point = planned.next_temperature_k
 
     def _again(self) -> MsgGenerator[None]:
         """Where it pays, cool once more without a field and warm through set points that the first warming left out."""

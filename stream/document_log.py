@@ -17,6 +17,8 @@ import numpy as np
 from stream.messages import Json
 from stream.paths import documents_path
 
+DIED = "the session ended without closing the run"
+"""Reason in the stop document of a run whose session died."""
 _MARK = ".archived"
 
 
@@ -146,7 +148,7 @@ def _stop_document(run_uid: str, streams: dict[str, int]) -> Json:
         "run_start": run_uid,
         "time": time.time(),
         "exit_status": "abort",
-        "reason": "the session ended without closing the run",
+        "reason": DIED,
         "num_events": streams,
     }
 

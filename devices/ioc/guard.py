@@ -150,8 +150,8 @@ class Guard:
         if self.records is not None:
             text = "; ".join(fault.text for fault in faults.values())
             self.records.show_permits(given, text, held=lease is None, cool=self._cool)
-        puts = corrections(now, everything, given, self._held)
         self._held = held_after(now, given, self._held)
+        puts = corrections(now, everything, given, self._held)
         for name, value in puts.items():
             self._correct(name, value)
 

@@ -1,8 +1,9 @@
 """The interlocks: pure functions from what is known to what is permitted and what must be done.
 
-A fault has an effect on instruments: `off` (safe, at its rated limit) or `freeze` (as it is, nothing changes). `off`
-outranks `freeze`. Field and temperature are never switched off by a fault that is not the coil's own: a field that goes
-off below Tc ends a zero-field-cooled history for ever.
+A fault has an effect on instruments: `off` (safe, at its rated limit), `freeze` (stops where it is) or `hold` (what was
+last asked for stands, a ramp under way ends there). `off` outranks `freeze`, and that `hold`. Field and temperature are
+never switched off by a fault that is not the coil's own: a field that goes off below Tc ends a zero-field-cooled
+history for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from devices.guard_settings import GuardSettings, HoldThenOff, LeaseAction
 from devices.ioc.permit import GUARDED, Permit
 from devices.settings import DevicesSettings
 
-OFF, FREEZE = "off", "freeze"
+OFF, FREEZE, HOLD = "off", "freeze", "hold"
 LIGHT_OFF = {"laser": OFF, "microwave": OFF}
 NOTHING_MOVES = {**LIGHT_OFF, "magnet": FREEZE, "pressure": FREEZE}
 ALL_STILL = {**NOTHING_MOVES, "cryostat": FREEZE, "transport": FREEZE}
@@ -31,7 +32,7 @@ class Fault:
     text: str
     """One line for people."""
     effects: Mapping[str, str]
-    """Instrument -> `off` or `freeze`."""
+    """Instrument -> `off`, `freeze` or `hold`."""
     latched: bool = False
     """Stays until a person acknowledges it."""
     critical: bool = False
@@ -113,8 +114,8 @@ def lease_fault(now: Situation, rules: GuardSettings) -> Fault | None:
 
 def _lease_effect(action: LeaseAction, ended_s: float) -> str:
     if isinstance(action, HoldThenOff):
-        return OFF if ended_s >= action.hold_then_off_s else FREEZE
-    return OFF if action == "off" else FREEZE
+        return OFF if ended_s >= action.hold_then_off_s else HOLD
+    return OFF if action == "off" else HOLD
 
 
 def effects_of(faults: Mapping[str, Fault]) -> dict[str, tuple[str, str]]:
@@ -123,8 +124,8 @@ def effects_of(faults: Mapping[str, Fault]) -> dict[str, tuple[str, str]]:
     for instrument in GUARDED:
         mine = [fault for fault in faults.values() if instrument in fault.effects]
         if mine:
-            off = [fault for fault in mine if fault.effects[instrument] == OFF]
-            found[instrument] = (OFF if off else FREEZE, "; ".join(fault.text for fault in off or mine))
+            worst = min((fault.effects[instrument] for fault in mine), key=(OFF, FREEZE, HOLD).index)
+            found[instrument] = (worst, "; ".join(f.text for f in mine if f.effects[instrument] == worst))
     return found
 
 
@@ -190,7 +191,7 @@ def corrections(
         if effect == OFF:
             names = OFF_PUTS.get(instrument, ())
             puts |= {name: 0.0 for name in names if now.values.get(name, 0.0) != 0.0}
-        else:
+        elif effect == FREEZE:
             puts |= _halted(instrument, now)
     for name, instrument in SET_POINTS.items():
         value, before = now.values.get(name), held.get(name)
@@ -207,9 +208,16 @@ def held_after(now: Situation, given: Mapping[str, Permit], held: Mapping[str, f
     kept = dict(held)
     for name, instrument in SET_POINTS.items():
         value = now.values.get(name)
-        if value is not None and (name not in kept or not given[instrument].refusal(value)):
+        shortened = name in kept and value is not None and _on_the_way(name, value, kept[name], now)
+        if value is not None and (name not in kept or shortened or not given[instrument].refusal(value)):
             kept[name] = value
     return kept
+
+
+def _on_the_way(name: str, value: float, held: float, now: Situation) -> bool:
+    """Tell whether a set point only shortens the way to the one that is held: a ramp was stopped."""
+    present = now.values.get(RAMPS[SET_POINTS[name]][name][0])
+    return present is not None and min(present, held) - SMALLEST_MOVE <= value <= max(present, held) + SMALLEST_MOVE
 
 
 def _permitted(before: float, permit: Permit) -> float | None:

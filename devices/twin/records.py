@@ -171,7 +171,7 @@ class TwinRecords:
         self.field_reason = self._reason("MAG")
         for axis in ("z", "x"):
             name = f"MAG:FIELD_{axis.upper()}_GAUSS"
-            permit = self._moving("magnet", lambda axis=axis: (rig.field[axis], rig.field_target[axis]))
+            permit = self._moving("magnet", lambda axis=axis: (rig.field[axis], rig.coils.target[axis]))
             self._setting(name, "G", 0.0, lambda v, axis=axis: rig.set_field_gauss(axis, v), self.field_reason, permit)
         rate = rig.coils.rate_gauss_per_s
         permit = self._rate("magnet")
@@ -242,7 +242,7 @@ class TwinRecords:
     def _pressure(self) -> None:
         rig = self._rig
         self.membrane_reason = self._reason("DAC")
-        permit = self._moving("pressure", lambda: (rig.membrane_bar, rig.membrane_target_bar))
+        permit = self._moving("pressure", lambda: (rig.membrane_bar, rig.cell.target_bar))
         self._setting("DAC:MEMBRANE_BAR", "bar", rig.membrane_bar, rig.set_membrane_bar, self.membrane_reason, permit)
         self.membrane = self._number("DAC:MEMBRANE_BAR_RBV", "bar")
         self.load_index = self._integer("DAC:LOAD_INDEX_RBV")
