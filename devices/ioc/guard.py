@@ -105,7 +105,9 @@ class Guard:
         await self.record()
 
     async def begin_cool(self, value: int) -> None:
-        """Begin or end a zero-field cool; it begins without a field and in the normal state only."""
+        """Begin or end a zero-field cool; it begins without a field and in the normal state only, as of this moment."""
+        if value:
+            await self.answer(value)  # the field may have gone off since the last record
         state, rules = self._ledger.state, self._ledger.rules
         ready = state.normal and abs(state.field_z_gauss or 0.0) < rules.field_free_gauss
         self._cool = bool(value) and (ready or self._cool)
