@@ -45,6 +45,8 @@ class LeaseKeeper:
             held = watch.wait_for(lambda values: int(values["held"]) == 1, TAKE_S)
         if not held:
             raise DeviceError("the guard does not take this session's lease; see `nvdac status` and the guard's log")
+        with Watch(faults=self._guard.faults) as watch:  # it may still be looking for instruments that just started
+            watch.wait_for(lambda values: "does not answer" not in str(values["faults"]), TAKE_S)
 
     def close(self) -> None:
         """Give the lease back: laser and microwave go off, the field holds."""

@@ -157,7 +157,7 @@ class Permits:
 
     async def _judge(self, instrument: str, ask: Callable[[Permit], str]) -> str:
         silent = self.silence()
-        if silent:
+        if silent and not await self._refresh(instrument):
             return silent
         why = ask(self._known[instrument])
         if why and await self._refresh(instrument):
