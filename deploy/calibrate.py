@@ -150,14 +150,15 @@ def _coil(run: _Run) -> Calibration:
         low, high = _outer(planes, attributes)
         centre, sigma = planes["centre_mhz"].astype(np.float64), planes["centre_mhz_sigma"].astype(np.float64)
         fields.append(float(attributes["sweep_start"]["state"]["field_gauss"]))
-        halves.append(of_111(0.5 * (centre[high] - centre[low]).ravel(), fields[-1]))
-        sigmas.append(0.5 * np.hypot(sigma[high], sigma[low]).ravel())
+        halves.append(of_111(0.5 * (centre[high] - centre[low]), fields[-1]))
+        sigmas.append(0.5 * np.hypot(sigma[high], sigma[low]))
     found = fit_coil(fields, np.array(halves), np.nan_to_num(np.array(sigmas), nan=1.0), run.time_s)
     values = {
         "remanence_gauss": (found.remanence_gauss, found.remanence_sigma_gauss),
         "scale": (found.scale, found.scale_sigma),
     }
-    return Calibration.made("coil", values, run.time_s, run.uid)
+    note = f"{found.agreeing_share:.0%} of the pixels agree"
+    return Calibration.made("coil", values, run.time_s, run.uid, (note,))
 
 
 def of_111(half_splitting_mhz: Array, field_gauss: float) -> Array:

@@ -96,6 +96,8 @@ class CoilCalibration:
     """When it was measured, seconds since the epoch; 0 where not known."""
     age_max_s: float = 7 * 86400.0
     """Age from which it no longer counts, s."""
+    agreeing_share: float = 1.0
+    """Share of the pixels that it rests on."""
 
 
 @dataclass(frozen=True)
