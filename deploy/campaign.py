@@ -17,10 +17,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from analyzers.campaign.collect import LoadFiles
 from analyzers.campaign.load_maps import CampaignError
 from analyzers.campaign.products import CAMPAIGN_VERSION, CampaignSettings, make_campaign
 from analyzers.campaign.tasks import LoadTask, RunTask, analyse_run, collect, load_path, run_key, stored_load
+from deploy.campaign_files import has_ladder, load_files
 from deploy.campaign_pool import pool, run_all
 from deploy.errors import DeployError
 from deploy.output import write_whole
@@ -34,6 +34,7 @@ from stream.stored_maps import stored_runs
 
 PRODUCTS = "campaign.h5"
 FACTS = "campaign.json"
+NO_ZERO_FIELD = "no zero-field map for its remnant, so no trapped flux; add the run with one, or measure it"
 
 
 @dataclass(frozen=True)
@@ -220,11 +221,13 @@ def _loads(
     tasks: list[LoadTask] = []
     owners: list[str] = []
     found: list[str] = []
+    notes: dict[str, str] = {}
     for run in warmings:
-        if not _has_ladder(Path(folders[run.run_uid]) / "products.h5"):
+        if not has_ladder(Path(folders[run.run_uid]) / "products.h5"):
             continue
-        stress = _stress_of(run, runs, everything, folders)
-        files = LoadFiles(folders[run.run_uid], stress, chemistry.get(run.sample, ""))
+        files = load_files(run, runs, everything, folders, request.data_dir, chemistry.get(run.sample, ""))
+        if files.remnant and not files.zero_field:
+            notes[Path(files.remnant).parents[1].name] = NO_ZERO_FIELD
         task = LoadTask(files, str(steps.folder / "loads"))
         if load_path(task).exists():
             steps.known += 1
@@ -238,26 +241,7 @@ def _loads(
         found.append(path)
 
     errors = run_all(executor, collect, tasks, keep)
-    return sorted(found), {owners[number]: text for number, text in errors.items()}
-
-
-def _has_ladder(products: Path) -> bool:
-    from stream.stored_maps import read_some
-
-    return "temperature_k" in read_some(products, ("temperature_k",))[0]
-
-
-def _stress_of(
-    run: RunFacts, runs: Sequence[RunFacts], everything: dict[str, RunFacts], folders: dict[str, str]
-) -> str:
-    """Return the joint map of a load: of the run it names, of itself, else of a run of the same sample and load."""
-    own = everything.get(run.run_uid, run)
-    alike = [other.run_uid for other in runs if (other.sample, other.load_index) == (own.sample, own.load_index)]
-    for uid in (own.stress_run, run.run_uid, *alike):
-        path = Path(folders[uid]) / "joint.h5" if uid in folders else None
-        if path is not None and path.exists():
-            return str(path)
-    return ""
+    return sorted(found), {**notes, **{owners[number]: text for number, text in errors.items()}}
 
 
 def _nothing(reasons: dict[str, str]) -> str:

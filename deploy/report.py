@@ -18,6 +18,7 @@ from deploy.campaign import FACTS, PRODUCTS
 from deploy.errors import DeployError
 from deploy.output import write_whole
 from deploy.report_figures import AXES, FORMATS, TITLES, axes_of, draw_part, save, svg_text
+from deploy.report_loads import ONSETS, kind_of, numbers_of, title_of
 from stream.maps_file import MapsFileError, part_names, read_maps
 
 PAGE = "report.html"
@@ -91,6 +92,8 @@ def _page(facts: dict[str, Any], drawn: Iterable[str]) -> str:
         f"<style>{_STYLE}</style><h1>Campaign</h1>"
         + _numbers(facts["numbers"])
         + _shear(facts["shear_tests"])
+        + _transport(facts["transport"])
+        + _trapped(facts["trapped"])
         + _loads(facts["loads"])
         + "<h2>Diagrams</h2><p>Means over the pixels of each bin; a bin without pixels is empty, nothing is "
         "extrapolated. Errors are those of blocks three correlation lengths wide.</p>"
@@ -152,6 +155,46 @@ def _shear(tests: list[dict[str, Any]]) -> str:
     return "<h2>Does shear suppress the response?</h2>" + _rows(head, rows)
 
 
+def _transport(loads: list[dict[str, Any]]) -> str:
+    if not loads:
+        return ""
+    rows = [
+        (
+            html.escape(f"{one['sample']}, load {one['load_index']}"),
+            *(_said(one[name]) for name in ONSETS),
+            "not known" if one["drop"] is None else f"{one['drop']:.1%}",
+            html.escape(one["reason"]),
+            _runs(one["run_uids"]),
+        )
+        for one in loads
+    ]
+    head = ("map", *(f"{label} (K)" for label in ONSETS.values()), "largest drop", "why none", "runs")
+    return "<h2>R(T)</h2><p>Every definition of where R drops, each by its name.</p>" + _rows(head, rows)
+
+
+def _trapped(loads: list[dict[str, Any]]) -> str:
+    if not loads:
+        return ""
+    rows = [
+        (
+            html.escape(f"{one['sample']}, load {one['load_index']}"),
+            f"{one['resolved_pixels']} of {one['resolved_pixels'] + one['limited_pixels']}",
+            _said(one["median_gauss"]),
+            _said(one["high_gauss"]),
+            _said(one["median_limit_gauss"]),
+            "same state" if one["zero_field_same_state"] else "another temperature or history: 10 % added to its error",
+            _runs(one["run_uids"]),
+        )
+        for one in loads
+    ]
+    head = ("map", "resolved pixels", "median b (G)", "95th percentile (G)", "median 95 % limit of the others (G)")
+    return (
+        "<h2>Trapped flux</h2><p>Size of the field along [111] left after a field cool. Where the splitting is within "
+        "3 standard deviations of that without field, only an upper limit is given.</p>"
+        + _rows((*head, "map without field", "runs"), rows)
+    )
+
+
 def _loads(loads: list[dict[str, Any]]) -> str:
     rows = [
         (
@@ -162,16 +205,27 @@ def _loads(loads: list[dict[str, Any]]) -> str:
             _said(load["median_tc_k"]),
             str(load["pixels"]),
             _said(load["correlation_um"], 2),
-            " ".join(f'<code id="run-{html.escape(uid)}">{html.escape(uid)}</code>' for uid in load["run_uids"]),
+            " ".join(
+                f'<code id="run-{html.escape(uid)}">{html.escape(uid)}</code> ({html.escape(_version(load, uid))})'
+                for uid in load["run_uids"]
+            ),
         )
         for load in loads
     ]
-    head = ("sample", "load", "mean sigma_ZZ (GPa)", "T (K)", "median Tc (K)", "pixels", "correlation (um)", "runs")
+    head = ("sample", "load", "mean sigma_ZZ (GPa)", "T (K)", "median Tc (K)", "pixels", "correlation (um)")
+    head = (*head, "runs (version of the maps)")
     return "<h2>Loads</h2>" + _rows(head, rows)
 
 
 def _table(name: str, planes: dict[str, Any]) -> str:
     """Return the numbers of a diagram, folded away."""
+    if kind_of(name):
+        head, lines = numbers_of(name, planes)
+        return (
+            f"<details><summary>numbers: {html.escape(title_of(name))}</summary>{_rows(head, lines)}</details>"
+            if head
+            else ""
+        )
     if name == "boundary":
         columns = [name for name in planes if planes[name].ndim == 1]
         rows = [[f"{value:.4g}" for value in row] for row in np.stack([planes[c] for c in columns], axis=1)]
@@ -193,13 +247,26 @@ def _table(name: str, planes: dict[str, Any]) -> str:
 
 def _provenance(facts: dict[str, Any]) -> str:
     versions = {name: importlib.metadata.version(name) for name in ("nvdac", "numpy", "scipy", "numba")}
-    constants = facts.get("constants", {})
     content = {
         "key": facts.get("key", ""),
         "campaign version": facts["campaign_version"],
         **{f"setting {name}": value for name, value in facts["settings"].items()},
-        **{f"constants {name}": value for name, value in constants.items()},
         **{f"library {name}": value for name, value in versions.items()},
     }
     rows = [(html.escape(name), f"<code>{html.escape(str(value))}</code>") for name, value in content.items()]
-    return "<h2>Made with</h2>" + _rows(("what", "value"), rows)
+    return "<h2>Made with</h2>" + _rows(("what", "value"), rows) + _constants(facts["constants"])
+
+
+def _constants(sets: list[dict[str, Any]]) -> str:
+    """Return the constant sets of the maps, each with its runs; several are not to be compared."""
+    rows = [
+        (" ".join(f"{html.escape(n)} <code>{html.escape(str(v))}</code>" for n, v in one["set"].items()),
+         _runs(one["run_uids"]))
+        for one in sets
+    ]  # fmt: skip
+    warning = "<p><b>The maps were made with different constants: make them anew with one set.</b></p>"
+    return "<h2>Constants</h2>" + (warning if len(sets) > 1 else "") + _rows(("constant set", "runs"), rows)
+
+
+def _version(load: dict[str, Any], uid: str) -> str:
+    return str(load["made_with"].get(uid, {}).get("version", "")) or "version not known"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deploy.figures import S_LIMITS, colour_map
+from deploy.report_loads import draw_by_load, kind_of
 
 Planes = Mapping[str, NDArray[Any]]
 
@@ -46,6 +47,8 @@ def draw_part(name: str, planes: Planes) -> Figure:
     mpl.rcParams.update({"font.size": 9, "svg.hashsalt": "nvdac", "svg.fonttype": "none"})
     if name == "boundary":
         return _boundary(planes)
+    if kind_of(name):
+        return draw_by_load(name, planes)
     axes = axes_of(name, planes)
     return _plane(name, planes, axes) if len(axes) == 2 else _curve(name, planes, axes[0])
 

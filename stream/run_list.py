@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,10 @@ class RunFacts:
     """Start, seconds since the epoch."""
     stress_run: str = ""
     """Run with the stress map of the same load, where it names one."""
+    warming_run: str = ""
+    """Field warming of the same load, where it names one."""
+    zero_field_run: str = ""
+    """Run with the map without field that its remnant is compared with, where it names one."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ def facts_of(start: Json) -> RunFacts:
         load_index=int(values.get("load_index", -1) if values.get("load_index") is not None else -1),
         time_s=float(values.get("time", 0.0)),
         stress_run=str(values.get("stress_run", "")),
+        warming_run=str(values.get("warming_run", "")),
+        zero_field_run=str(values.get("zero_field_run", "")),
     )
 
 
@@ -97,9 +103,7 @@ def runs_on_disk(data_dir: str | Path) -> list[RunFacts]:
             facts = facts_of(row["doc"])
             known = found.get(facts.run_uid)
             if known is not None and facts.load_index < 0:
-                facts = RunFacts(
-                    facts.run_uid, facts.sample or known.sample, facts.plan, known.load_index, facts.time_s
-                )
+                facts = replace(facts, sample=facts.sample or known.sample, load_index=known.load_index)
             found[facts.run_uid] = facts
     return sorted(found.values(), key=lambda run: (run.time_s, run.run_uid))
 

@@ -9,7 +9,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.campaign.collect_remnant import collect_remnant, collect_resistance
 from analyzers.campaign.load_maps import CampaignError, LoadMaps
+from analyzers.campaign.parts import made_with
 from analyzers.regions import make_regions
 from analyzers.status import StatusCode
 from stream.maps_file import read_maps
@@ -28,11 +30,22 @@ class LoadFiles:
     """`joint.h5` of the load's stress map; empty: no shear."""
     chemistry: str = ""
     """Maps file of the registered La:Ni (`la_ni`, `la_ni_sigma`); empty: none."""
+    remnant: str = ""
+    """Maps file of the remnant sweep; empty: no trapped flux."""
+    zero_field: str = ""
+    """Maps file of the sweep without field that it is compared with; empty: no trapped flux."""
+    documents: str = ""
+    """Document log of the warming's run, with R(T); empty: none."""
 
     def inputs(self) -> list[Path]:
         """Return every file that is read, sorted: what the result depends on."""
         files = [*sorted(Path(self.warming).glob("sweep_*.h5")), Path(self.warming) / "products.h5"]
-        return [*files, *(Path(name) for name in (self.stress, self.chemistry) if name)]
+        more = self.stress, self.chemistry, self.remnant, self.zero_field, self.documents
+        return [*files, *(Path(name) for name in more if name)]
+
+    def roles(self) -> list[bool]:
+        """Return which of the optional files there are, in the order of `inputs`."""
+        return [bool(name) for name in (self.stress, self.chemistry, self.remnant, self.zero_field, self.documents)]
 
 
 @dataclass
@@ -77,13 +90,16 @@ def collect_load(files: LoadFiles) -> LoadMaps:
     if not np.isfinite(temperature).all() or (temperature <= 0).any():
         raise CampaignError(f"run {uid}: a sweep has no temperature; leave the run out or mend its state point")
     common = np.nan_to_num(np.asarray(facts.get("off_sample_ratio_sigma", np.zeros(len(numbers))), dtype=np.float64))
-    tau, tau_sigma, stress_uid = _shear(files.stress, shape, facts, loads)
+    tau, tau_sigma, stress = _shear(files.stress, shape, facts, loads)
     la_ni, la_ni_sigma = _chemistry(files.chemistry, shape, facts)
+    left = collect_remnant(files.remnant, files.zero_field, str(facts.get("sample", "")), min(loads), shape)
+    made: Json = {uid: made_with(attributes), **stress, **left.made_with}
+    transport = collect_resistance(files.documents)
     return LoadMaps(
         sample=str(facts.get("sample", "")),
         load_index=loads.pop(),
         pixel_size_um=float(facts["pixel_size_um"]),
-        run_uids=tuple(dict.fromkeys(one for one in (uid, stress_uid) if one)),
+        run_uids=tuple(made),
         temperature_k=temperature,
         s=products["s"][kept].astype(np.float64),
         sigma_s=products["sigma_s"][kept].astype(np.float64),
@@ -98,7 +114,14 @@ def collect_load(files: LoadFiles) -> LoadMaps:
         tc_k=_plane(products, "tc_k", shape),
         tc_sigma_k=_plane(products, "tc_sigma_k", shape),
         tc_status=products.get("tc_status", np.full(shape, StatusCode.NOT_YET_MEASURED, np.uint8)),
+        trapped_gauss=left.flux.b_gauss,
+        trapped_sigma_gauss=left.flux.b_sigma_gauss,
+        trapped_limit_gauss=left.flux.limit_gauss,
+        transport_temperature_k=transport[0],
+        resistance_ohm=transport[1],
         judged=_judged(facts, shape),
+        zero_field_same_state=left.same_state,
+        made_with=made,
     )
 
 
@@ -129,10 +152,10 @@ def _plane(planes: dict[str, NDArray[Any]], name: str, shape: tuple[int, int]) -
     return planes[name].astype(np.float64) if name in planes else np.full(shape, np.nan)
 
 
-def _shear(path: str, shape: tuple[int, int], warming: dict[str, Any], loads: set[int]) -> tuple[Array, Array, str]:
-    """Return tau, its sigma and the run it is from; NaN without a stress map."""
+def _shear(path: str, shape: tuple[int, int], warming: dict[str, Any], loads: set[int]) -> tuple[Array, Array, Json]:
+    """Return tau, its sigma and what the run it is from was made with; NaN without a stress map."""
     if not path:
-        return np.full(shape, np.nan), np.full(shape, np.nan), ""
+        return np.full(shape, np.nan), np.full(shape, np.nan), {}
     planes, attributes = read_maps(path)
     facts = cast("dict[str, Any]", attributes)
     uid = str(facts["run_uid"])
@@ -142,7 +165,7 @@ def _shear(path: str, shape: tuple[int, int], warming: dict[str, Any], loads: se
         raise CampaignError(f"stress map {uid} is of load {load}, the warming of load {sorted(loads)[0]}")
     tau = _plane(planes, "joint_tau_gpa", shape)
     _same_grid(tau, shape, f"stress map {uid}")
-    return tau, _plane(planes, "joint_tau_sigma_gpa", shape), uid
+    return tau, _plane(planes, "joint_tau_sigma_gpa", shape), {uid: made_with(attributes)}
 
 
 def _chemistry(path: str, shape: tuple[int, int], warming: dict[str, Any]) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ its standard deviation. It is stored as one maps file, so that a campaign is a p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 import numpy as np
@@ -33,6 +33,11 @@ UNITS: dict[str, str] = {
     "tc_k": "K",
     "tc_sigma_k": "K",
     "tc_status": "code",
+    "trapped_gauss": "G",
+    "trapped_sigma_gauss": "G",
+    "trapped_limit_gauss": "G",
+    "transport_temperature_k": "K",
+    "resistance_ohm": "Ohm",
     "judged": "1",
 }
 """Unit of each plane."""
@@ -52,6 +57,11 @@ DESCRIPTIONS: dict[str, str] = {
     "tc_k": "onset of diamagnetism (y, x); NaN where tc_status is not OK",
     "tc_sigma_k": "half of the central 68 % of tc_k (y, x)",
     "tc_status": "why a pixel has no tc_k (y, x)",
+    "trapped_gauss": "size of the trapped field along [111] after a field cool (y, x); NaN where not resolved",
+    "trapped_sigma_gauss": "standard deviation of trapped_gauss (y, x)",
+    "trapped_limit_gauss": "95 % upper limit of the trapped field (y, x); NaN where nothing was measured",
+    "transport_temperature_k": "sample temperature of each resistance (m), in the order measured; empty without any",
+    "resistance_ohm": "resistance between the leads (m)",
     "judged": "1 on the sample outside ruby and leads (y, x)",
 }
 """One sentence on each plane."""
@@ -101,8 +111,22 @@ class LoadMaps:
     """(y, x), K."""
     tc_status: NDArray[np.uint8]
     """(y, x) `analyzers.status.StatusCode`."""
+    trapped_gauss: Array
+    """(y, x), G."""
+    trapped_sigma_gauss: Array
+    """(y, x), G."""
+    trapped_limit_gauss: Array
+    """(y, x), G."""
+    transport_temperature_k: Array
+    """(m,), K."""
+    resistance_ohm: Array
+    """(m,), Ohm."""
     judged: Mask
     """(y, x) True where the sample is seen."""
+    zero_field_same_state: bool = False
+    """Whether E_perp behind the trapped field is of the same temperature after a zero-field cool."""
+    made_with: Json = field(default_factory=dict[str, object])
+    """Run uid -> version of its maps and constant set."""
 
     def __post_init__(self) -> None:
         """Refuse planes of different grids, and maps without a temperature.
@@ -119,6 +143,8 @@ class LoadMaps:
             "s": (count, *grid),
             "sigma_s": (count, *grid),
             "sigma_zz_gpa": (count, *grid),
+            "transport_temperature_k": (self.transport_temperature_k.size,),
+            "resistance_ohm": (self.transport_temperature_k.size,),
         }
         for name in UNITS:
             plane, shape = getattr(self, name), expected.get(name, grid)
@@ -158,6 +184,8 @@ class LoadMaps:
             "load_index": self.load_index,
             "pixel_size_um": self.pixel_size_um,
             "run_uids": list(self.run_uids),
+            "zero_field_same_state": self.zero_field_same_state,
+            "made_with": self.made_with,
         }
 
 
@@ -169,7 +197,7 @@ def load_maps_of(planes: Mapping[str, NDArray[Any]], attributes: Json) -> LoadMa
     CampaignError
         Where a plane or a fact is missing.
     """
-    lacking = [field.name for field in fields(LoadMaps) if field.name not in planes and field.name not in attributes]
+    lacking = [one.name for one in fields(LoadMaps) if one.name not in planes and one.name not in attributes]
     if lacking:
         raise CampaignError(f"maps of a load lack {', '.join(lacking)}; make them again with `nvdac campaign`")
     facts = cast("dict[str, Any]", attributes)
@@ -181,5 +209,7 @@ def load_maps_of(planes: Mapping[str, NDArray[Any]], attributes: Json) -> LoadMa
         load_index=int(facts["load_index"]),
         pixel_size_um=float(facts["pixel_size_um"]),
         run_uids=tuple(str(uid) for uid in facts["run_uids"]),
+        zero_field_same_state=bool(facts["zero_field_same_state"]),
+        made_with=dict(facts["made_with"]),
         **arrays,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from analyzers.campaign.bins import Binned, binned_mean
 from analyzers.campaign.bootstrap import Interval
 from analyzers.campaign.boundary import REFERENCE_TAU_GPA, boundary
+from analyzers.campaign.by_load import by_load
 from analyzers.campaign.chemistry import optimum, ratio_edges, ratio_temperature, response_by_ratio
 from analyzers.campaign.load_maps import CampaignError, LoadMaps
+from analyzers.campaign.parts import number, part
 from analyzers.campaign.rows import load_correlation_um, pixel_rows, plateaus, sample_names, temperature_rows
 from analyzers.campaign.shear_test import ShearTest, mean_suppression, shear_test
 from stream.maps_file import MapsPart
@@ -22,7 +25,7 @@ from stream.messages import Json
 
 Array = NDArray[np.float64]
 
-CAMPAIGN_VERSION = 1
+CAMPAIGN_VERSION = 2
 """Raised whenever a campaign's numbers may differ for the same inputs."""
 RATIO_OPTIMUM = 1.5
 
@@ -80,15 +83,17 @@ def make_campaign(loads: Sequence[LoadMaps], settings: CampaignSettings | None =
     uids = [uid for load in ordered for uid in load.run_uids]
     parts = _diagrams(ordered, chosen)
     edge = boundary(ordered, chosen.bootstrap_draws, chosen.seed)
-    parts["boundary"] = _part(
+    single = by_load(ordered)
+    parts["boundary"] = part(
         {
             "sigma_zz_gpa": (edge.knots_gpa, "GPa", "normal stress of the boundary"),
             "tc_k": (edge.boundary_k.value, "K", f"Tc at a shear of {REFERENCE_TAU_GPA} GPa"),
             "tc_low_k": (edge.boundary_k.low, "K", "lower end of its 68 % interval"),
             "tc_high_k": (edge.boundary_k.high, "K", "upper end of its 68 % interval"),
         },
-        uids,
+        {"run_uids": uids},
     )
+    parts |= single.parts
     best = optimum(ordered, chosen.bootstrap_draws, chosen.seed)
     numbers: dict[str, object] = {
         "sigma_edge_gpa": _interval(edge.sigma_edge_gpa, 0, "GPa", uids),
@@ -105,7 +110,10 @@ def make_campaign(loads: Sequence[LoadMaps], settings: CampaignSettings | None =
             "settings": dataclasses.asdict(chosen),
             "numbers": numbers,
             "shear_tests": _shear_tests(ordered, chosen),
+            "transport": single.transport,
+            "trapped": single.trapped,
             "loads": [_about(load) for load in ordered],
+            "constants": _constants(ordered),
         },
     )
 
@@ -173,36 +181,23 @@ def _binned_part(binned: Binned, axes: tuple[str, ...], what: str, uids: list[st
         "blocks": (binned.blocks, "1", "independent blocks in the bin"),
         "effective": (binned.effective, "1", "independent values with the same error of the mean"),
     }
-    return _part(planes, uids)
-
-
-def _part(planes: dict[str, tuple[NDArray[Any], str, str]], uids: list[str]) -> MapsPart:
-    return MapsPart(
-        {name: row[0] for name, row in planes.items()},
-        {name: row[1] for name, row in planes.items()},
-        {name: row[2] for name, row in planes.items()},
-        {"run_uids": list(uids)},
-    )
+    return part(planes, {"run_uids": uids})
 
 
 def _interval(interval: Interval, place: int, unit: str, uids: list[str]) -> dict[str, object]:
     """Return a number with its interval as JSON; None where it is not known."""
     return {
-        "value": _number(interval.value[place]),
-        "low": _number(interval.low[place]),
-        "high": _number(interval.high[place]),
+        "value": number(interval.value[place]),
+        "low": number(interval.low[place]),
+        "high": number(interval.high[place]),
         "unit": unit,
         "confidence": 0.68,
-        "draws_with_value": _number(interval.draws_with_value[place]),
+        "draws_with_value": number(interval.draws_with_value[place]),
         "levels": list(interval.levels),
         "samples_loads_blocks": list(interval.units),
-        "effective_blocks": _number(interval.effective_blocks),
+        "effective_blocks": number(interval.effective_blocks),
         "run_uids": list(uids),
     }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _shear_tests(loads: Sequence[LoadMaps], settings: CampaignSettings) -> list[object]:
@@ -236,7 +231,7 @@ def _test(load: LoadMaps, settings: CampaignSettings) -> dict[str, object]:
         draws=settings.null_draws,
         seed=settings.seed,
     )
-    facts = {name: _number(v) if isinstance(v, float) else v for name, v in dataclasses.asdict(found).items()}
+    facts = {name: number(v) if isinstance(v, float) else v for name, v in dataclasses.asdict(found).items()}
     return {**facts, "suppresses": found.suppresses}
 
 
@@ -247,18 +242,30 @@ def _holes(load: LoadMaps) -> NDArray[np.bool_]:
     return np.asarray(convex_hull_image(load.judged), dtype=np.bool_)
 
 
+def _constants(loads: Sequence[LoadMaps]) -> list[object]:
+    """Return every constant set that runs were analysed with, each with the runs; more than one is worth a warning."""
+    found: dict[str, dict[str, Any]] = {}
+    for load in loads:
+        for uid, made in load.made_with.items():
+            constants: Any = cast("dict[str, Any]", made)["constants"]
+            row = found.setdefault(json.dumps(constants, sort_keys=True), {"set": constants, "run_uids": []})
+            row["run_uids"].append(uid)
+    return list(found.values())
+
+
 def _about(load: LoadMaps) -> Json:
     status, counts = np.unique(load.tc_status[load.judged], return_counts=True)
     return {
         "sample": load.sample,
         "load_index": load.load_index,
         "run_uids": list(load.run_uids),
-        "mean_sigma_zz_gpa": _number(load.mean_sigma_zz_gpa),
+        "made_with": load.made_with,
+        "mean_sigma_zz_gpa": number(load.mean_sigma_zz_gpa),
         "temperatures_k": [round(float(t), 3) for t in load.temperature_k],
         "pixels": int(np.count_nonzero(load.judged)),
-        "correlation_um": _number(load_correlation_um(load)),
+        "correlation_um": number(load_correlation_um(load)),
         "tc_pixels": {str(int(code)): int(count) for code, count in zip(status, counts, strict=True)},
-        "median_tc_k": _number(float(np.nanmedian(load.tc_k[load.judged])))
+        "median_tc_k": number(float(np.nanmedian(load.tc_k[load.judged])))
         if np.isfinite(load.tc_k[load.judged]).any()
         else None,
         "has_shear": bool(np.isfinite(load.tau_gpa).any()),

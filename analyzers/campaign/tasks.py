@@ -119,8 +119,7 @@ class LoadTask:
 def load_key(task: LoadTask) -> str:
     """Return the hash of all that the maps of a load depend on: contents of the files, and the code's version."""
     digests = [file_digest(path) for path in task.files.inputs()]
-    roles = [bool(task.files.stress), bool(task.files.chemistry)]
-    return json_digest({"step": "load", "inputs": digests, "roles": roles, "version": CAMPAIGN_VERSION})
+    return json_digest({"step": "load", "inputs": digests, "roles": task.files.roles(), "version": CAMPAIGN_VERSION})
 
 
 def load_path(task: LoadTask) -> Path:

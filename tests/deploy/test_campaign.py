@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from stream.maps_file import part_names, read_maps
-from tests.analyzers.campaign.stored_campaign import write_load
+from tests.analyzers.campaign.stored_campaign import write_load, write_remnant, write_transport
 from tests.analyzers.campaign.twin_loads import load_of, twin
 from tests.deploy.command import User
 
 LOADS_GPA = (18.0, 21.0, 25.0)
+MEASURED_FULLY_GPA = 21.0
+"""Load with a remnant map and R(T)."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,11 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     settings = twin("S1", 1, 40)
     for index, gpa in enumerate(LOADS_GPA):
-        write_load(folder, load_of(settings, gpa, index), gpa)
+        load = load_of(settings, gpa, index)
+        write_load(folder, load, gpa)
+        if gpa == MEASURED_FULLY_GPA:
+            write_remnant(folder, load, gpa)
+            write_transport(folder, load, gpa)
     return folder
 
 
@@ -51,8 +57,42 @@ def test_one_command_gives_diagrams_and_numbers_with_their_runs(made):
     assert np.isnan(planes["mean"][planes["count"] == 0]).all()
     facts = json.loads((out / "campaign.json").read_text())
     assert facts["numbers"]["tau_critical_gpa"]["value"] == pytest.approx(2.0, abs=0.15)
-    assert len(facts["numbers"]["tau_critical_gpa"]["run_uids"]) == len(LOADS_GPA)
+    assert set(facts["numbers"]["tau_critical_gpa"]["run_uids"]) >= {f"S1-1-{n}" for n in range(len(LOADS_GPA))}
     assert facts["shear_tests"][0]["suppresses"]
+
+
+def test_resistance_and_trapped_flux_of_the_load_that_has_them(made):
+    out, _ = made
+    facts = json.loads((out / "campaign.json").read_text())
+    (transport,) = facts["transport"]
+    assert (transport["sample"], transport["load_index"]) == ("S1", 1)
+    assert 70.0 < transport["onset_k"] < 80.0
+    assert transport["zero_k"] is None  # the drop is partial
+    (trapped,) = facts["trapped"]
+    assert trapped["run_uids"] == ["S1-1-1", "S1-1-1-remnant"]
+    assert trapped["zero_field_same_state"]
+    assert trapped["resolved_pixels"] + trapped["limited_pixels"] == facts["loads"][1]["pixels"]
+    assert min(trapped["resolved_pixels"], trapped["limited_pixels"]) > 0
+    assert 4.0 < trapped["median_gauss"] < 12.0
+    names = part_names(out / "campaign.h5")
+    (bins,) = (name for name in names if name.startswith("trapped_flux_of_suppression_"))
+    planes, about = read_maps(out / "campaign.h5", bins)
+    assert planes["count"].sum() + planes["limited"].sum() > 100
+    assert about["run_uids"] == trapped["run_uids"]
+
+
+def test_a_remnant_without_a_zero_field_map_gives_no_flux_and_a_note(nvdac, data, tmp_path):
+    other = tmp_path / "data"
+    for run in ("S1-1-0", "S1-1-1"):
+        shutil.copytree(data / "processed" / run, other / "processed" / run)
+    load = load_of(twin("S1", 1, 40), MEASURED_FULLY_GPA, 1)
+    write_remnant(other, load, MEASURED_FULLY_GPA, zero_field=False)
+    out = tmp_path / "c"
+    done = nvdac("campaign", "--data", str(other), "--out", str(out), "--draws", "20")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "campaign.json").read_text())["trapped"] == []
+    assert "S1-1-1-remnant" in done.stderr
+    assert "no zero-field map" in done.stderr
 
 
 def test_again_there_is_nothing_left_to_do(nvdac, made, data):
@@ -86,6 +126,10 @@ def test_the_report_is_one_page_whose_numbers_lead_to_their_runs(nvdac, made, tm
     assert links
     assert links <= targets
     assert "critical shear" in page
+    assert "first drop" in page
+    assert "same state" in page
+    assert "barson2017" in page
+    assert "0123456789ab" in page  # version of the maps
     assert page.count("<svg") >= 4
 
 

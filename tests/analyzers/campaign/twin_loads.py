@@ -7,15 +7,20 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from analyzers.campaign.load_maps import LoadMaps
 from analyzers.onset import estimate_onset
 from analyzers.status import StatusCode
 from devices.settings import TwinSettings
+from devices.twin.history import SampleHistory
 from devices.twin.truth import Truth, truth_of
+from physics.constants import GAMMA_MHZ_PER_GAUSS
 
 LADDER_K = (9.0, 20.0, 30.0, 40.0, 48.0, 55.0, 60.0, 64.0, 68.0, 71.0, 74.0, 77.0, 80.0, 84.0, 90.0, 105.0)
 SIGMA_S, SIGMA_S_REFERENCE = 0.0012, 0.0006
+BASE_K, COOLED_IN_GAUSS, SIGMA_HALF_MHZ = 9.0, 150.0, 0.3
+"""Of the remnant's runs."""
 SIGMA_ZZ_GPA, SIGMA_TAU_GPA, SIGMA_LA_NI = 0.1, 0.06, 0.02
 
 
@@ -72,8 +77,33 @@ def load_of(
         tc_k=tc_k,
         tc_sigma_k=tc_sigma,
         tc_status=status,
+        trapped_gauss=np.full(shape, np.nan),
+        trapped_sigma_gauss=np.full(shape, np.nan),
+        trapped_limit_gauss=np.full(shape, np.nan),
+        transport_temperature_k=np.zeros(0),
+        resistance_ohm=np.zeros(0),
         judged=judged,
     )
+
+
+def trapped_truth(truth: Truth) -> NDArray[np.float64]:
+    """Return the field along Z that a field cool leaves behind, as the camera sees it, G."""
+    history = SampleHistory(COOLED_IN_GAUSS, BASE_K, BASE_K, COOLED_IN_GAUSS).advanced(0.0, BASE_K)
+    left = truth.answer_gauss(history.answering_steps())[..., 2]
+    return ndimage.gaussian_filter(left, truth.psf_sigma_px, mode="nearest")
+
+
+def bare_splittings(settings: TwinSettings, load_gpa: float):
+    """Return the truth, and half splittings without and with trapped flux with their error, MHz.
+
+    The transverse splitting grows with the shear: about 10 MHz per GPa, on a floor of 3 MHz.
+    """
+    truth = truth_of(settings, load_gpa)
+    random = np.random.default_rng(settings.seed)
+    transverse = 3.0 + 10.0 * np.abs(truth.tau_gpa)
+    left = np.hypot(GAMMA_MHZ_PER_GAUSS.value * trapped_truth(truth), transverse)
+    noise = SIGMA_HALF_MHZ * random.standard_normal((2, *transverse.shape))
+    return truth, transverse + noise[0], left + noise[1], np.full(transverse.shape, SIGMA_HALF_MHZ)
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,111 @@
+"""What the report shows of each load by itself: R(T) beside s(T), and the trapped flux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from analyzers.campaign.by_load import RESISTANCE, TRAPPED, TRAPPED_BINS
+from deploy.figures import colour_map
+
+Planes = Mapping[str, NDArray[Any]]
+
+ONSETS = {
+    "onset_k": "tangents meet",
+    "first_deviation_k": "first drop (3 scatters)",
+    "at_90_k": "90 %",
+    "at_50_k": "50 %",
+    "at_10_k": "10 %",
+    "zero_k": "zero",
+}
+"""Columns of the table of R(T): each definition by its name."""
+
+
+def kind_of(name: str) -> str:
+    """Return which of the parts by load a part is; empty for none of them."""
+    return next((kind for kind in (RESISTANCE, TRAPPED_BINS, TRAPPED) if name.startswith(f"{kind}_")), "")
+
+
+def title_of(name: str) -> str:
+    """Return the title of a part by load."""
+    titles = {
+        RESISTANCE: "s over the sample beside R(T)",
+        TRAPPED: "trapped flux, hollow: upper limit only",
+        TRAPPED_BINS: "trapped flux against suppression",
+    }
+    kind = kind_of(name)
+    sample, _, load = name.removeprefix(f"{kind}_").partition("_")[2].rpartition("_load_")
+    return f"{titles[kind]}: {sample}, load {load}"
+
+
+def draw_by_load(name: str, planes: Planes) -> Figure:
+    """Return the figure of a part by load."""
+    draw = {RESISTANCE: _resistance, TRAPPED: _trapped, TRAPPED_BINS: _bins}[kind_of(name)]
+    figure = draw(planes)
+    figure.suptitle(title_of(name), fontsize=9)
+    return figure
+
+
+def _resistance(planes: Planes) -> Figure:
+    figure = Figure(figsize=(4.8, 4.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    at = planes["s_temperature_k"]
+    upper.fill_between(at, planes["s_low"], planes["s_high"], color="#92c5de", lw=0)
+    upper.plot(at, planes["s_median"], "o-", ms=3, lw=0.8, color="#2166ac")
+    upper.axhline(1.0, color="0.5", lw=0.8, ls=":")
+    upper.set_ylabel("s (median, 10 to 90 %)")
+    lower.plot(planes["temperature_k"], planes["resistance_ohm"], ".", ms=3, color="0.3")
+    lower.set(xlabel="temperature (K)", ylabel="R (Ohm)")
+    return figure
+
+
+def _trapped(planes: Planes) -> Figure:
+    """Draw the map; pixels with a limit only are left empty."""
+    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
+    axis = figure.subplots()
+    judged = planes["judged"].astype(bool)
+    value = np.where(judged, planes["trapped_gauss"], np.nan)
+    high = float(np.nanpercentile(value, 98)) if np.isfinite(value).any() else 1.0
+    image = axis.imshow(np.ma.masked_invalid(value), cmap=colour_map("acton"), vmin=0.0, vmax=high)
+    axis.set(xlabel="x (px)", ylabel="y (px)")
+    figure.colorbar(image, ax=axis, label="trapped field along [111] (G)")
+    return figure
+
+
+def _bins(planes: Planes) -> Figure:
+    figure = Figure(figsize=(4.8, 3.2), layout="constrained")
+    axis = figure.subplots()
+    edges = planes["suppression_edges"]
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    error = np.nan_to_num(planes["error"])
+    axis.errorbar(middle, planes["mean"], error, fmt="o", ms=3, lw=0.8, color="#2166ac", label="resolved")
+    axis.plot(middle, planes["median_limit_gauss"], "v", ms=4, mfc="none", color="0.4", label="95 % limit (median)")
+    axis.set(xlabel="1 - s after a zero-field cool", ylabel="trapped field (G)")
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def numbers_of(name: str, planes: Planes) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of the table of a part by load; no rows where it is a map."""
+    kind = kind_of(name)
+    if kind == RESISTANCE:
+        rows = np.stack([planes["temperature_k"], planes["resistance_ohm"]], axis=1)
+        return ["temperature (K)", "R (Ohm)"], [[f"{value:.5g}" for value in row] for row in rows]
+    if kind == TRAPPED:
+        return [], []
+    edges = planes["suppression_edges"]
+    columns = "mean", "error", "median_limit_gauss"
+    rows = [
+        [
+            f"{edges[i]:.3g} to {edges[i + 1]:.3g}",
+            *(f"{planes[column][i]:.4g}" for column in columns),
+            *(str(planes[column][i]) for column in ("count", "limited", "blocks")),
+        ]
+        for i in np.flatnonzero(planes["count"] + planes["limited"])
+    ]
+    head = ["1 - s", "mean (G)", "error (G)", "median 95 % limit (G)", "resolved pixels", "limit only", "blocks"]
+    return head, rows
