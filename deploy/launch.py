@@ -168,7 +168,15 @@ def _twin(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
 def _bridge(site: Site, rig: RigFile, stream: StreamSettings, name: str, port: int) -> Program:
     from devices.ioc.settings import BridgeProcess
 
-    settings = BridgeProcess(stream, name, port, rig.devices.prefix, rig.bridge, load_index=rig.sample.load_index)
+    settings = BridgeProcess(
+        stream,
+        name,
+        port,
+        rig.devices.prefix,
+        rig.bridge,
+        load_index=rig.sample.load_index,
+        guard=rig.devices.guard is not None,
+    )
     module = f"devices.ioc.{name.removeprefix('bridge-')}"
     return python_program(name, module, _write(site, name, settings), priority=10)
 

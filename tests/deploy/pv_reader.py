@@ -14,6 +14,8 @@ def main() -> None:
 
     for line in sys.stdin:
         value = epics.caget(line.strip(), timeout=10, connection_timeout=10)
+        if getattr(value, "dtype", None) == "uint8":  # how EPICS keeps a text of more than 39 letters
+            value = value.tobytes().decode().rstrip("\0")
         sys.stdout.write(f"{value!r}\n")
         sys.stdout.flush()
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -34,6 +35,7 @@ kind = "file"
 prefix = "LAB:"
 [devices.magnet]
 [devices.cryostat]
+[devices.guard]
 [bridge.magnet]
 address = "{magnet}"
 kind = "kepco"
@@ -64,7 +66,7 @@ def rig_path(tmp_path: Path, magnet: SupplySimulator, cryostat: LakeShoreSimulat
     return path
 
 
-def read_pvs(site: Site, *names: str) -> list[float]:
+def read_pvs(site: Site, *names: str) -> list[Any]:
     """Read PVs as a session of this site would."""
     environment = {**process_environment(site)}
     done = subprocess.run(
@@ -76,6 +78,12 @@ def read_pvs(site: Site, *names: str) -> list[float]:
         check=True,
     )
     return [ast.literal_eval(line) for line in done.stdout.splitlines()]
+
+
+def put_pv(site: Site, name: str, value: float) -> None:
+    """Put a PV and wait until its IOC has taken or refused it."""
+    put = f"import epics; epics.caput('LAB:{name}', {value}, wait=True, timeout=20)"
+    subprocess.run([sys.executable, "-c", put], env={**process_environment(site)}, capture_output=True, check=True)
 
 
 def pid_of(site: Site, name: str) -> int:
@@ -92,10 +100,15 @@ def test_each_bridge_is_a_process_on_loopback_that_comes_back(
     with user.here():
         site = launch(make_site("lab", rig_path, rig, user.folder / "data", BRIDGES_ONLY), rig, BRIDGES_ONLY)
         wait_until_ready(site)
-        assert set(site.programs) == {"bridge-magnet", "bridge-cryostat", "monitor"}
+        assert set(site.programs) == {"bridge-magnet", "bridge-cryostat", "guard", "monitor"}
         field, stage = read_pvs(site, "MAG:FIELD_Z_GAUSS_RBV", "CRYO:STAGE_K_RBV")
         assert field == pytest.approx(2.0 * 24.11, abs=0.1)
         assert stage == pytest.approx(150.0, abs=0.1)
+        # nobody holds the lease: the guard permits no field, and the bridge asks it
+        assert read_pvs(site, "GUARD:HISTORY", "GUARD:MAGNET:PERMIT") == ["NORMAL_STATE", 0]
+        put_pv(site, "MAG:FIELD_Z_GAUSS", 10.0)
+        (refused,) = read_pvs(site, "MAG:REASON")
+        assert "session" in refused
         pids = {row.name: row.pid for row in processes.states(site)}
         for name, port in site.bridge_ports.items():
             served = [c.laddr for c in psutil.Process(pids[name]).net_connections("tcp") if c.status == "LISTEN"]
@@ -132,8 +145,8 @@ def test_addresses_of_the_laboratory_are_searched_too(
     rig = load_rig(rig_path)
     with user.here():
         site = make_site("lab", rig_path, rig, user.folder / "data", BRIDGES_ONLY)
-        ours = [f"127.0.0.1:{port}" for port in site.bridge_ports.values()]
-        assert len(ours) == 2
+        ours = [f"127.0.0.1:{port}" for port in (*site.bridge_ports.values(), site.guard_port)]
+        assert len(ours) == 3
         monkeypatch.setenv("EPICS_CA_ADDR_LIST", "192.0.2.1")
         monkeypatch.delenv("EPICS_CA_AUTO_ADDR_LIST", raising=False)
         environment = process_environment(site)
