@@ -289,7 +289,7 @@ def test_a_killed_session_leaves_the_rig_dark_and_the_field_and_its_history_as_t
 ) -> None:
     session = prompt(terminal=False)
     session.wait_for("RE.abort()")
-    session.type(f"RE(bps.mv(rig.magnet, 0), bps.mv(rig.cryostat, 60)); RE(bps.mv(rig.magnet, {FIELD_GAUSS}))")
+    session.type(f"for move in ((rig.magnet, 0), (rig.cryostat, 60), (rig.magnet, {FIELD_GAUSS})): RE(bps.mv(*move))\n")
     session.type("RE(bps.mv(rig.laser.shutter, 1, rig.microwave.enable, 1)); print('light', 'on')")
     session.wait_for("light on")
     assert pv("GUARD:HISTORY") == "ZFC_FW"
