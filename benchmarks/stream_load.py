@@ -10,11 +10,12 @@ import argparse
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ NOISE = NoiseModel("gain", 8.0)
 START_S, END_S = 600.0, 300.0
 """Patience with the processes' start (a first one compiles) and with the last maps, s."""
 BUSY_PAUSE_S = 0.02
+WEIGH_S = 0.5
+"""Time between looks at the memory, s."""
 LOG = logging.getLogger("benchmarks.stream_load")
 
 
@@ -51,6 +54,9 @@ class Load:
     archive: bool = True
     passes: int = 4
     workers: int = 2
+    ring_mib: int = 256
+    stop_at: int = -1
+    """Sweep in which the workers stand still until the camera waits; none where negative."""
 
 
 class SpectrumMaker:
@@ -87,6 +93,8 @@ class Site:
 
     def __init__(self, folder: Path, load: Load) -> None:
         self.stream = StreamSettings(str(folder / "r"), str(folder / "d"), archive_frames=load.archive)
+        self.stream = replace(self.stream, ring_mib=load.ring_mib)
+        self.held = False
         (folder / "r").mkdir(mode=0o700)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         dump_settings(self.stream, folder / "camera.json")
@@ -112,11 +120,20 @@ class Site:
                 time.sleep(0.05)
 
     def memory_mib(self) -> float:
-        """Return the resident memory of all of them."""
-        return sum(psutil.Process(process.pid).memory_info().rss for process in self._running.values()) / 2**20
+        """Return the memory of all of them, what they share counted once, MiB."""
+        return sum(psutil.Process(process.pid).memory_full_info().pss for process in self._running.values()) / 2**20
+
+    def hold(self, still: bool) -> None:
+        """Let the workers stand still, or go on."""
+        self.held = still
+        for name, process in self._running.items():
+            if name.startswith("worker"):
+                process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     def close(self) -> None:
         """End them."""
+        if self.held:
+            self.hold(False)
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
@@ -131,7 +148,10 @@ class Watch:
         self.maps = self.looks = self.waiting = 0
         self.finished = False
         self.lost = -1
+        self.stalls = 0
+        self.warm_mib = 0.0
         self.memory: list[float] = []
+        self._weighed = 0.0
 
     def look(self, timeout_s: float, site: Site) -> None:
         """Take what came; note the memory."""
@@ -141,10 +161,17 @@ class Watch:
             if update.channel == "camera":
                 self.looks += 1
                 self.waiting += header["state"] == "waiting"
+                if site.held and header["state"] == "waiting":
+                    self.stalls += 1
+                    site.hold(False)
             if update.channel == "run" and header.get("finished"):
                 self.finished = True
                 self.lost = int(header["frames_lost"])
-        self.memory.append(site.memory_mib())
+        if time.monotonic() - self._weighed >= WEIGH_S:
+            self.memory.append(site.memory_mib())
+            self._weighed = time.monotonic()
+            if self.maps and not self.warm_mib:  # the kernels are loaded, and the first cubes are there
+                self.warm_mib = self.memory[-1]
 
     def close(self) -> None:
         """Stop looking."""
@@ -163,7 +190,7 @@ def run_load(load: Load) -> dict[str, float]:
 
 
 def _measure(site: Site, load: Load) -> dict[str, float]:
-    watch = Watch(site.stream)
+    watch, idle_mib = Watch(site.stream), site.memory_mib()
     with CameraControl(site.stream) as control:
         analysis: Json = {}
         start = control.open_run(RunStart("load", RunMode.SIMULATED, 0, 0, "", NOISE, analysis))
@@ -190,6 +217,12 @@ def _measure(site: Site, load: Load) -> dict[str, float]:
         "held": rate_hz >= 0.99 * load.rate_hz,
         "camera_waited_share": watch.waiting / max(watch.looks, 1),
         "maps_hz": maps / took_s,
+        "sweeps": sweep,
+        "stalls": watch.stalls,
+        "idle_mib": idle_mib,
+        "warm_mib": watch.warm_mib,
+        "ring_mib": load.ring_mib,
+        "cube_mib": FREQUENCY_MHZ.size * load.size**2 * 4 / 2**20,
         "memory_mib": max(watch.memory),
         "memory_growth": max(watch.memory[-third:]) / max(watch.memory[:third]),
         "load_1min": os.getloadavg()[0],
@@ -208,6 +241,8 @@ def _sweep(control: CameraControl, number: int, load: Load, watch: Watch, site: 
             if refusal.status != "busy":
                 raise
             watch.look(BUSY_PAUSE_S, site)
+    if number == load.stop_at:
+        site.hold(True)
     control.trigger("load", number)
     began = time.monotonic()
     total = load.passes * FREQUENCY_MHZ.size
@@ -225,7 +260,6 @@ def _on_disk(path: str) -> int:
 def serve_camera(settings: str, size: str, rate_hz: str) -> None:
     """Be the camera process."""
     import dataclasses
-    import signal
 
     from stream.frame_server import FrameServer
     from stream.health import mark_ready
