@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from stream.state import StateSubscriber
 
 RESULTS_TIMEOUT_S = 120.0
 """Longest silence of the builder after the last frame, s."""
+COUNTS_TIMEOUT_S = 10.0
+"""Longest wait for the camera's counts once all is written, s: a camera that is gone has none."""
 _FAILURES = {
     "cannot be analysed": "not analysed",
     "differs": "not reproduced",
@@ -40,7 +43,7 @@ def wait_finished(settings: StreamSettings, run_uid: str, timeout_s: float = RES
     DeployError
         Where it does not say so in time, cannot write them, or stored maps of the same version have other bits.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline, complete_by = time.monotonic() + timeout_s, inf
     with StateSubscriber(settings, ("builder", "camera")) as state:
         while time.monotonic() < deadline:
             if any(update.channel.startswith(("map/", "sweep", "run")) for update in state.poll(0.2)):
@@ -49,7 +52,10 @@ def wait_finished(settings: StreamSettings, run_uid: str, timeout_s: float = RES
             headers = {channel: dict(update.header) for (_, channel), update in state.latest.items()}
             run = headers.get("run", {})
             if run.get("run_uid") == run_uid and run.get("finished"):
-                return {name: headers.get(name, {}) for name in ("run", "workers", "camera")}
+                # the two sources answer apart: what the camera counted may come after what the builder wrote
+                complete_by = min(complete_by, time.monotonic() + COUNTS_TIMEOUT_S)
+                if "camera" in headers or time.monotonic() > complete_by:
+                    return {name: headers.get(name, {}) for name in ("run", "workers", "camera")}
     raise DeployError(
         f"the builder did not finish run {run_uid} within {timeout_s:.0f} s; see `nvdac status` and its log"
     )
