@@ -83,16 +83,21 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder that `nvdac campaign` wrote.")] = Path("campaign"),
     out: Annotated[Path | None, typer.Option(help="Folder of the report; the campaign's own if not given.")] = None,
     formats: Annotated[str, typer.Option(help="Of the figures: pdf, svg, png.")] = "pdf,svg,png",
+    export: Annotated[str, typer.Option(help="Numbers for other tools: csv, nexus, or both.")] = "",
     json_file: JsonOption = None,
 ) -> None:
-    """Write the figures of a campaign, and one HTML page that needs nothing beside it."""
+    """Write the figures of a campaign, and one HTML page that needs nothing beside it; numbers for other tools."""
     from deploy.report import write_report
 
     require_file(json_file, "--json")
-    result = write_report(folder, out, tuple(one.strip() for one in formats.split(",") if one.strip()))
+    result = write_report(folder, out, _words(formats), _words(export))
     emit_json(result, json_file)
     if json_file is None:
-        typer.echo(str(result["page"]))
+        typer.echo("\n".join([str(result["page"]), *result["exports"]]))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in text.split(",") if one.strip())
 
 
 def diff(
@@ -140,7 +145,7 @@ def register(
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command(epilog="Example: nvdac campaign --data data/nvdac --sample S1 --out campaign")(campaign)
-    app.command(epilog="Example: nvdac report campaign --formats pdf,png")(report)
+    app.command(epilog="Example: nvdac report campaign --formats pdf,png --export csv,nexus")(report)
     app.command(
         epilog="Example: nvdac register la.tif ni.tif --unit at% --sample S3 --run 3f2a --points points.csv --out s3.h5"
     )(register)

@@ -17,6 +17,7 @@ import numpy as np
 from deploy.campaign import FACTS, PRODUCTS
 from deploy.errors import DeployError
 from deploy.output import write_whole
+from deploy.report_export import check_exports, write_exports
 from deploy.report_figures import AXES, FORMATS, TITLES, axes_of, draw_part, save, svg_text
 from deploy.report_loads import ONSETS, kind_of, numbers_of, title_of
 from stream.maps_file import MapsFileError, part_names, read_maps
@@ -37,8 +38,10 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}details{margin:.4em 0}
 """
 
 
-def write_report(campaign: Path, out: Path | None = None, formats: tuple[str, ...] = FORMATS) -> dict[str, Any]:
-    """Write figures and page of a campaign.
+def write_report(
+    campaign: Path, out: Path | None = None, formats: tuple[str, ...] = FORMATS, exports: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Write figures and page of a campaign, and its numbers for other tools.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def write_report(campaign: Path, out: Path | None = None, formats: tuple[str, ..
         Folder of the report; the campaign's own where None.
     formats
         Of the figures: pdf, svg, png.
+    exports
+        Of the numbers: csv, nexus.
 
     Raises
     ------
@@ -57,6 +62,7 @@ def write_report(campaign: Path, out: Path | None = None, formats: tuple[str, ..
     unknown = [kind for kind in formats if kind not in FORMATS]
     if unknown:
         raise DeployError(f"no figures as {', '.join(unknown)}; known: {', '.join(FORMATS)}")
+    check_exports(exports)
     facts, parts = read_campaign(campaign)
     folder = out or campaign
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -67,7 +73,11 @@ def write_report(campaign: Path, out: Path | None = None, formats: tuple[str, ..
         files += [str(path) for path in save(figure, folder / "figures", name, formats)]
         drawn.append(f'<figure id="{name}">{svg_text(figure)}</figure>{_table(name, planes)}')
     write_whole(folder / PAGE, _page(facts, drawn))
-    return {"page": str(folder / PAGE), "figures": files}
+    return {
+        "page": str(folder / PAGE),
+        "figures": files,
+        "exports": write_exports(campaign / PRODUCTS, facts, folder, exports),
+    }
 
 
 def read_campaign(campaign: Path) -> tuple[dict[str, Any], dict[str, Any]]:

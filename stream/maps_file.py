@@ -132,6 +132,21 @@ def read_maps(path: str | Path, part: str = "") -> tuple[dict[str, NDArray[Any]]
         raise MapsFileError(f"cannot read maps from {path}: {reason(error)}") from error
 
 
+def read_part(path: str | Path, part: str) -> MapsPart:
+    """Return a part of a maps file (`write_parts`) with its units and sentences.
+
+    Raises
+    ------
+    MapsFileError
+        Where the file or part is absent, unreadable or not ours.
+    """
+    planes, attributes = read_maps(path, part)
+    with h5py.File(path, "r") as file:
+        group: Any = file[part]
+        units, sentences = ({name: str(group[name].attrs[key]) for name in planes} for key in ("unit", "description"))
+    return MapsPart(planes, units, sentences, attributes)
+
+
 def part_names(path: str | Path) -> list[str]:
     """Return the names of the parts of a maps file, in the order in which they were written.
 

@@ -68,7 +68,8 @@ def _resistance_part(load: LoadMaps, about: Json) -> MapsPart:
         "s_low": (low, "1", "10th percentile of s over the sample"),
         "s_high": (high, "1", "90th percentile of s over the sample"),
     }
-    return part(planes, about)
+    tables = {"transport": ["temperature_k", "resistance_ohm"], "s": [name for name in planes if name.startswith("s_")]}
+    return part(planes, {**about, "tables": tables})
 
 
 def _onsets(load: LoadMaps) -> Json:

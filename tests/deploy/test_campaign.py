@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -131,6 +134,85 @@ def test_the_report_is_one_page_whose_numbers_lead_to_their_runs(nvdac, made, tm
     assert "barson2017" in page
     assert "0123456789ab" in page  # version of the maps
     assert page.count("<svg") >= 4
+
+
+@pytest.fixture(scope="module")
+def exported(nvdac, made, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    done = nvdac(
+        "report", str(made[0]), "--out", str(folder), "--formats", "png", "--export", "csv,nexus", "--json", "-"
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(Path(path).exists() for path in json.loads(done.stdout)["exports"])
+    return folder
+
+
+def _csv(path):
+    lines = path.read_text().splitlines()
+    comments = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    return comments, {name: np.array([row[name] for row in rows], float) for name in rows[0]}
+
+
+def test_csv_has_every_number_with_unit_runs_and_constants(made, exported):
+    out, _ = made
+    planes, _ = read_maps(out / "campaign.h5", "s_of_temperature_and_sigma_zz")
+    about, columns = _csv(exported / "csv" / "s_of_temperature_and_sigma_zz.csv")
+    assert np.array_equal(columns["mean (1)"], planes["mean"].ravel(), equal_nan=True)
+    assert np.array_equal(columns["count (1)"], planes["count"].ravel())
+    assert set(columns["temperature_k low (K)"]) == set(planes["temperature_k_edges"][:-1])
+    assert set(columns["sigma_zz_gpa high (GPa)"]) == set(planes["sigma_zz_gpa_edges"][1:])
+    assert "S1-1-0" in about["run_uids"]
+    assert "barson2017" in about["constants"]
+    assert about["key"] == json.loads((out / "campaign.json").read_text())["key"]
+    (transport,) = (exported / "csv").glob("resistance_*.transport.csv")
+    _, columns = _csv(transport)
+    assert columns["resistance_ohm (Ohm)"].size == 120
+    (trapped,) = (exported / "csv").glob("trapped_flux_0*.csv")
+    _, columns = _csv(trapped)
+    assert columns["trapped_limit_gauss (G)"].size == columns["x (px)"].size == 40 * 40
+    with (exported / "csv" / "numbers.csv").open() as file:
+        rows = {row["quantity"]: row for row in csv.DictReader(line for line in file if not line.startswith("#"))}
+    critical = rows["tau_critical_gpa"]
+    numbers = json.loads((out / "campaign.json").read_text())["numbers"]
+    assert float(critical["value"]) == numbers["tau_critical_gpa"]["value"]
+    assert critical["unit"] == "GPa"
+    assert critical["run_uids"].split() == numbers["tau_critical_gpa"]["run_uids"]
+
+
+def test_nexus_can_be_read_by_its_rules(made, exported):
+    out, _ = made
+    with h5py.File(exported / "campaign.nxs") as file:
+        entry = file[file.attrs["default"]]
+        assert entry.attrs["NX_class"] == "NXentry"
+        data = entry["s_of_temperature_and_sigma_zz"]
+        assert data.attrs["NX_class"] == "NXdata"
+        signal = data[data.attrs["signal"]]
+        planes, _ = read_maps(out / "campaign.h5", "s_of_temperature_and_sigma_zz")
+        assert np.array_equal(signal[...], planes["mean"], equal_nan=True)
+        for place, name in enumerate(data.attrs["axes"]):
+            assert data[name].attrs["units"] in {"K", "GPa"}
+            assert data[name].shape == (signal.shape[place] + 1,)  # edges of bins
+        assert np.array_equal(data["mean_errors"][...], planes["error"], equal_nan=True)
+        assert "S1-1-0" in data.attrs["run_uids"]
+        assert "barson2017" in entry["process/constants"].asstr()[()]
+        assert entry["process/version"].asstr()[()]
+        tau = entry["numbers/tau_critical_gpa"]
+        assert tau["value"].attrs["units"] == "GPa"
+        assert (
+            tau["value"][()] == json.loads((out / "campaign.json").read_text())["numbers"]["tau_critical_gpa"]["value"]
+        )
+        (name,) = (name for name in entry if name.startswith("resistance_") and name.endswith("transport"))
+        assert entry[name].attrs["signal"] == "resistance_ohm"
+        assert list(entry[name].attrs["axes"]) == ["temperature_k"]
+        assert entry[name]["resistance_ohm"].attrs["units"] == "ohm"
+
+
+def test_an_unknown_export_is_refused(nvdac, made, tmp_path):
+    done = nvdac("report", str(made[0]), "--out", str(tmp_path / "r"), "--export", "xls")
+    assert done.returncode == 1
+    assert "csv, nexus" in done.stderr
+    assert not (tmp_path / "r").exists()
 
 
 def test_runs_can_be_chosen_and_none_is_one_line(nvdac, data, tmp_path):
