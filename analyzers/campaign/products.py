@@ -25,7 +25,7 @@ from stream.messages import Json
 
 Array = NDArray[np.float64]
 
-CAMPAIGN_VERSION = 2
+CAMPAIGN_VERSION = 3
 """Raised whenever a campaign's numbers may differ for the same inputs."""
 RATIO_OPTIMUM = 1.5
 
