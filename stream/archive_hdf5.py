@@ -13,7 +13,8 @@ Layout (the authority for everyone who reads these files):
 root attributes                                `nvdac_format`, `run_uid`, `run_start` (JSON)
 ====================================  =======  =====================================================================
 
-The key columns are written after the frames they describe, so the frames that count are as many as the shortest column.
+The key columns are written after the frames they describe, and `time_s` after all others. A reader beside the writer may
+see a column grow before its values: a frame counts once its `time_s` is a number (it is NaN until written).
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ COLUMNS: Final[dict[str, str]] = {
     "time_s": "<f8",
 }
 """Key columns beside the frames and their dtypes."""
+_LAST = "time_s"
+"""The column that is written last: its values say which rows are there."""
 _ROWS_PER_CHUNK = 1024
 _AUTO_FLUSH = 64
 
@@ -123,7 +126,12 @@ class FrameWriter:
         )
         columns = {
             name: self._file.create_dataset(
-                f"/entry/data/{name}", (0,), dtype, maxshape=(None,), chunks=_ROWS_PER_CHUNK
+                f"/entry/data/{name}",
+                (0,),
+                dtype,
+                maxshape=(None,),
+                chunks=_ROWS_PER_CHUNK,
+                fillvalue=np.nan if name == _LAST else 0,
             )
             for name, dtype in COLUMNS.items()
         }
@@ -236,7 +244,8 @@ class FrameFile:
     @property
     def sweeps(self) -> list[SweepStart]:
         """Openings of the sweeps on disk now, in order."""
-        offsets = cast("list[int]", self._read("/sweeps/offsets").tolist())
+        ends = self._read("/sweeps/offsets")
+        offsets = cast("list[int]", ends[: _leading(ends > 0)].tolist())
         if len(offsets) > len(self._sweeps):
             records = self._read("/sweeps/records")
             bounds = [0, *offsets]
@@ -300,8 +309,9 @@ class FrameFile:
 
     def _refresh(self) -> None:
         """Take in the rows that came since the last look."""
+        count = _leading(~np.isnan(self._read(f"/entry/data/{_LAST}")))  # first: all else was written before it
         columns = [self._read(f"/entry/data/{name}") for name in ("sweep", "pass", "index", "crc32c")]
-        count = min(*(len(column) for column in columns), int(self._dataset(FRAMES, refresh=True).shape[0]))
+        count = min(count, *(len(column) for column in columns), int(self._dataset(FRAMES, refresh=True).shape[0]))
         known = len(self._keys)
         if count <= known:
             return
@@ -333,6 +343,11 @@ class FrameFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _leading(there: NDArray[np.bool_]) -> int:
+    """Return how many values are true before the first that is not."""
+    return int(there.size if there.all() else np.argmin(there))
 
 
 def _put(dataset: Any, start: int, values: NDArray[Any]) -> None:

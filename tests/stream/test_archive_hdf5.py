@@ -200,3 +200,27 @@ def test_a_call_that_failed_half_way_is_tried_again_and_repeats_nothing(tmp_path
         assert [same(a, b) for a, b in zip(file.sweeps, (sweep(0), sweep(1)), strict=True)] == [True, True]
         for number in range(2):
             assert [(p, i) for p, i, _ in file.frames(number)] == [(p, i) for p in range(2) for i in range(3)]
+
+
+def test_a_column_that_has_grown_before_its_values_is_no_frame_yet(tmp_path):
+    path = tmp_path / "run.h5"
+    with FrameWriter(path, START) as writer:
+        fill(writer)
+    image = frame(0, 0)
+    values = {"sweep": 0, "pass": 9, "index": 2, "frequency_mhz": 2870.0, "crc32c": crc32c(image), "time_s": 200.0}
+    with h5py.File(path, "r+", libver="latest") as beside:
+        beside.swmr_mode = True
+        data = beside["/entry/data"]
+        with FrameFile(path) as reader:
+            assert reader.count == 6
+            for dataset in data.values():
+                dataset.resize(7, axis=0)
+                dataset.flush()
+            assert reader.count == 6
+            data["frames"].id.write_direct_chunk((6, 0, 0), image)
+            for name, value in values.items():
+                assert reader.count == 6, f"{name} is still to come"
+                data[name][6] = value
+                data[name].flush()
+            assert reader.frames_of(0) == 7
+            assert np.array_equal(reader.frame(0, 9, 2), image)
