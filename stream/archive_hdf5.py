@@ -13,8 +13,8 @@ Layout (the authority for everyone who reads these files):
 root attributes                                `nvdac_format`, `run_uid`, `run_start` (JSON)
 ====================================  =======  =====================================================================
 
-The key columns are written after the frames they describe, and `time_s` after all others. A reader beside the writer may
-see a column grow before its values: a frame counts once its `time_s` is a number (it is NaN until written).
+The key columns are written after the frames they describe, and `time_s` after all others. A reader beside the writer
+may see a column grow before its values: a frame counts once its `time_s` is a number (it is NaN until written).
 """
 
 from __future__ import annotations
@@ -329,7 +329,7 @@ class FrameFile:
             self._sets[name] = self._file[name]
         dataset = self._sets[name]
         if refresh:
-            dataset.id.refresh()
+            dataset.refresh()  # and not that of its id: h5py keeps the shape of a file that is open for reading
         return dataset
 
     def close(self) -> None:

@@ -224,3 +224,38 @@ def test_a_column_that_has_grown_before_its_values_is_no_frame_yet(tmp_path):
                 data[name].flush()
             assert reader.frames_of(0) == 7
             assert np.array_equal(reader.frame(0, 9, 2), image)
+
+
+def write_in_steps(path, link):
+    """Append as many frames as are asked for, flush, and say so; None ends it."""
+    with FrameWriter(path, START) as writer:
+        writer.add_sweep(sweep())
+        image = frame(0, 0)
+        while (count := link.recv()) is not None:
+            for _ in range(count):
+                writer.append(0, writer.count, 0, 2870.0, image, crc32c(image), 100.0)
+            writer.flush()
+            link.send(writer.count)
+
+
+def test_one_reader_follows_a_writer_in_another_process(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    link, theirs = context.Pipe()
+    process = context.Process(target=write_in_steps, args=(tmp_path / "run.h5", theirs))
+    process.start()
+    try:
+        link.send(5)
+        assert link.recv() == 5
+        with FrameFile(tmp_path / "run.h5") as reader:
+            assert reader.count == 5
+            for more in (32, 1, 64, 3):
+                link.send(more)
+                count = link.recv()
+                assert reader.count == reader.frames_of(0) == count
+                assert np.array_equal(reader.frame(0, count - 1, 0), frame(0, 0))
+    finally:
+        link.send(None)
+        process.join(30)
+        link.close()
+        theirs.close()
+    assert process.exitcode == 0
