@@ -34,7 +34,7 @@ def title_of(name: str) -> str:
     """Return the title of a part by load."""
     titles = {
         RESISTANCE: "s over the sample beside R(T)",
-        TRAPPED: "trapped flux, hollow: upper limit only",
+        TRAPPED: "trapped flux, empty: upper limit only",
         TRAPPED_BINS: "trapped flux against suppression",
     }
     kind = kind_of(name)

@@ -132,12 +132,6 @@ class GuardSettings:
     """Distance of sample and stage from which one of them is wrong, K."""
     coil_highest_k: float = 350.0
     """Coil temperature at which the field is ramped down, K."""
-    ruby_jump_gpa: float = 2.0
-    """Change of the ruby's pressure between two spectra, without a load step, that means a broken anvil, GPa."""
-    sigma_zz_jump_gpa: float = 2.0
-    """The same for the mean sigma_ZZ of two maps, GPa."""
-    light_collapse: float = 0.3
-    """Fluorescence of a sweep over that of the sweep before, same load and light, that means a broken anvil."""
     inputs: GuardInputs = field(default_factory=GuardInputs)
     """What the rig stands on."""
     obeying: tuple[str, ...] = ()
