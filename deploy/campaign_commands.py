@@ -9,13 +9,11 @@ from typing import Annotated
 import typer
 
 from deploy.errors import DeployError
+from deploy.options import JsonOption
 from deploy.output import emit_json
 from deploy.places import require_file
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data folder with the runs.")]
-JsonOption = Annotated[
-    Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")
-]
 
 
 def campaign(

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from deploy import campaign_commands, keys_commands
+from deploy import campaign_commands, keys_commands, plan_commands
 from deploy.errors import DeployError
+from deploy.options import ControlOption, DataOption, JsonOption, RigOption, SiteOption
 from deploy.output import emit_json
 from deploy.places import explain, require_apart, require_file
 from deploy.signals import catch_termination
@@ -25,22 +26,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 refused or failed (one line says why), 2 wrong usage, 3 status: a process does not "
     "serve, 4 frames were lost, 130 interrupted, 143 terminated.",
 )
-
-RigOption = Annotated[str, typer.Option("--rig", help="Rig file: a path, or the name of one that comes with nvdac.")]
-SiteOption = Annotated[
-    str | None, typer.Option("--site", help="Name of the running site; the newest one if not given.")
-]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data folder; one below ./data if not given.")]
-ControlOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-control",
-        help="Let who has the printed address pause, end and steer plans from the live page; else it only shows.",
-    ),
-]
-JsonOption = Annotated[
-    Path | None, typer.Option("--json", help="Write the result as JSON to this file; - for standard output.")
-]
 
 
 @app.command(epilog="Example: nvdac demo --exit --json demo.json")
@@ -118,43 +103,6 @@ def session(site: SiteOption = None) -> None:
     from deploy.shell import open_shell
 
     open_shell(site)
-
-
-@app.command(epilog="Example: nvdac calibrate 3f2a91c0   (without a run: what is on record)")
-def calibrate(
-    uid: Annotated[str, typer.Argument(help="Run of a calibration plan, or the first letters of its uid.")] = "",
-    data: DataOption = None,
-    site: SiteOption = None,
-    json_file: JsonOption = None,
-) -> None:
-    """Write down what a calibration run says; without a run, show what is on record and how old it is."""
-    import time
-    from dataclasses import asdict
-
-    from deploy import calibrate as work
-
-    require_file(json_file, "--json")
-    if not uid:
-        typer.echo("\n".join(work.book_lines(data)) or "no calibration on record")
-        return
-    found = work.calibrate(uid, data, site)
-    emit_json(asdict(found), json_file)
-    if json_file is None:
-        typer.echo("\n".join(work.lines_of(found, time.time())))
-
-
-@app.command(epilog="Example: nvdac queue --redis localhost:6379")
-def queue(
-    site: SiteOption = None,
-    redis: Annotated[str, typer.Option(help="HOST:PORT of the Redis server that keeps the queue.")] = "127.0.0.1:6379",
-    address: Annotated[
-        str, typer.Option(help="ZeroMQ address of the manager; a socket in the site's folder if not given.")
-    ] = "",
-) -> None:
-    """Serve the plans of a running site as a queue (bluesky-queueserver), until Ctrl-C."""
-    from deploy.queue import serve_queue
-
-    raise typer.Exit(serve_queue(site, redis, address))
 
 
 @app.command(epilog="Example: nvdac ingest odmr.mat --signal M --frequency Ftot --frequency-unit GHz")
@@ -371,6 +319,7 @@ def worker(
 
 
 app.add_typer(keys_commands.app, name="keys")
+plan_commands.add_to(app)
 campaign_commands.add_to(app)
 
 

@@ -158,7 +158,7 @@ def _web(site: Site, stream: StreamSettings) -> Program:
 
 
 def _twin(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
-    from devices.settings import TwinProcess
+    from devices.processes import TwinProcess
 
     assert rig.twin is not None
     settings = TwinProcess(stream, rig.twin, rig.devices.prefix, guard=rig.devices.guard is not None)
@@ -182,14 +182,14 @@ def _bridge(site: Site, rig: RigFile, stream: StreamSettings, name: str, port: i
 
 
 def _guard(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
-    from devices.settings import GuardProcess
+    from devices.processes import GuardProcess
 
     settings = GuardProcess(stream, rig.guard_settings(), rig.devices, rig.rig.name, site.guard_port)
     return python_program("guard", "devices.ioc.guard", _write(site, "guard", settings), priority=10)
 
 
 def _camera(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
-    from devices.settings import CameraProcess
+    from devices.processes import CameraProcess
 
     settings = CameraProcess(stream, rig.camera, rig.devices.prefix, rig.twin, rig.devices)
     return python_program("camera", "devices.camera_server", _write(site, "camera", settings), priority=20)
@@ -208,7 +208,7 @@ def _analyzers(site: Site, rig: RigFile, stream: StreamSettings) -> list[Program
 
 
 def _monitor(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
-    from devices.settings import MonitorProcess
+    from devices.processes import MonitorProcess
 
     settings = MonitorProcess(stream, rig.devices)
     return python_program("monitor", "devices.monitor", _write(site, "monitor", settings), priority=50)

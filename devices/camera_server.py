@@ -11,7 +11,8 @@ import sys
 from types import FrameType
 from typing import cast
 
-from devices.settings import CameraProcess, CameraSettings
+from devices.processes import CameraProcess
+from devices.settings import CameraSettings
 from stream.doors import TcpRefused
 from stream.frame_server import FrameServer
 from stream.frames import FrameMaker

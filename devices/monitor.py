@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any, Protocol
 
-from devices.settings import DevicesSettings, MonitorProcess
+from devices.processes import MonitorProcess
+from devices.settings import DevicesSettings
 from stream.health import clear_ready, mark_ready
 from stream.logs import log_to_stderr
 from stream.messages import Json, Severity

@@ -35,7 +35,7 @@ from devices.ioc.lease import Lease
 from devices.ioc.ledger import MEMORY, Ledger, LedgerError
 from devices.ioc.memory import Memory
 from devices.ioc.watcher import Watcher, watched_pvs
-from devices.settings import GuardProcess
+from devices.processes import GuardProcess
 from devices.twin.loopback import keep_to_loopback
 from stream.health import clear_ready, mark_ready
 from stream.messages import FieldHistory, Severity

@@ -14,7 +14,7 @@ import time
 
 from devices.channel_access import quiet_repeater
 from devices.ioc.permit import NoGuard, Permits
-from devices.settings import TwinProcess
+from devices.processes import TwinProcess
 from devices.twin.loopback import keep_to_loopback
 from devices.twin.rig import TwinRig
 from stream.health import clear_ready, mark_ready

@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from devices.settings import CameraProcess, CameraSettings
+from devices.processes import CameraProcess
+from devices.settings import CameraSettings
 from stream.archive_hdf5 import FrameFile, FrameWriter
 from stream.camera_control import CameraControl, CameraRefused
 from stream.crc import crc32c

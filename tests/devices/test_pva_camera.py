@@ -14,15 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devices.processes import CameraProcess
 from devices.pva_source import PvaSource
-from devices.settings import (
-    CameraProcess,
-    CameraSettings,
-    CryostatSettings,
-    DevicesSettings,
-    LiveSettings,
-    MagnetSettings,
-)
+from devices.settings import CameraSettings, CryostatSettings, DevicesSettings, LiveSettings, MagnetSettings
 from stream.archive_hdf5 import FrameFile
 from stream.builder_inbox import BuilderInbox
 from stream.camera_control import CameraControl, CameraRefused

@@ -13,7 +13,8 @@ import pytest
 from bluesky import RunEngine
 
 from devices.epics import DeviceError
-from devices.settings import TwinProcess, TwinSettings, all_devices
+from devices.processes import TwinProcess
+from devices.settings import TwinSettings, all_devices
 from stream.settings import StreamSettings, dump_settings
 from tests.plans.plan_file import measure
 

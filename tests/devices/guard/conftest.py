@@ -14,7 +14,8 @@ import pytest
 
 from devices.channel_access import loopback_variables
 from devices.guard_settings import GuardDeviceSettings, GuardSettings
-from devices.settings import GuardProcess, TwinProcess, TwinSettings, all_devices
+from devices.processes import GuardProcess, TwinProcess
+from devices.settings import TwinSettings, all_devices
 from stream.health import ready_path
 from stream.settings import StreamSettings, dump_settings
 from tests.devices.twin.conftest import Client

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from devices.settings import TwinProcess, TwinSettings
+from devices.processes import TwinProcess
+from devices.settings import TwinSettings
 from devices.twin.loopback import LOOPBACK
 from stream.health import ready_path
 from stream.settings import StreamSettings, dump_settings
