@@ -15,8 +15,9 @@ from deploy import processes
 from deploy.site import running_sites
 from tests.deploy.command import User
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-"""What the tests start inherits it: under `nohup` a session would rightly ignore the hang-up that a test sends."""
+for _number, _handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    # what the tests start inherits it: under `nohup` or in the background it would rightly ignore what a test sends
+    signal.signal(_number, _handler)
 
 
 @contextmanager
