@@ -53,6 +53,7 @@ class Client:
         return json.loads(self.get("TWIN:STATE", text=True))
 
     def close(self):
+        """Safe to call twice."""
         self.process.stdin.close()
         self.process.wait(10)
         self.process.stdout.close()
@@ -85,9 +86,9 @@ class RunningTwin:
         self.client = Client(self.environment, prefix)
 
     def stop(self):
+        self.client.close()
         if self.process.poll() is not None:
             return self.process.returncode
-        self.client.close()
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(10)
