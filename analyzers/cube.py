@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.kernels.sums import add_counts
+
 
 class CubeError(ValueError):
     """A frame cannot be added: wrong shape, index out of range, sum out of range, second pass of a float frame."""
@@ -28,6 +30,8 @@ class Cube:
         (f, rows, width) uint32 or float32.
     passes_added
         (f,) int64, passes added per frequency.
+    frames_added : int
+        Frames added so far.
     """
 
     def __init__(self, n_frequencies: int, rows: int, width: int, dtype: str) -> None:
@@ -37,6 +41,7 @@ class Cube:
         total = np.dtype(np.float32) if self.dtype.kind == "f" else np.dtype(np.uint32)
         self.sums: NDArray[np.generic] = np.zeros((n_frequencies, rows, width), total)
         self.passes_added: NDArray[np.int64] = np.zeros(n_frequencies, np.int64)
+        self.frames_added = 0
 
     def add(self, index: int, pixels: NDArray[np.generic]) -> None:
         """Add one frame's band.
@@ -65,25 +70,35 @@ class Cube:
         else:
             self._add_integers(index, plane, pixels)
         self.passes_added[index] += 1
+        self.frames_added += 1
 
     def _add_integers(self, index: int, plane: NDArray[np.generic], pixels: NDArray[np.generic]) -> None:
         """Add with a check that uint32 cannot wrap around."""
         if self.dtype.itemsize == 2:
             if self.passes_added[index] >= 65_537:
                 raise CubeError("more than 65,537 passes of u2 frames overflow a uint32 sum")
-            np.add(plane, pixels, out=plane)
+            add_counts(plane, pixels)
             return
         total = np.add(plane, pixels)
         if bool((total < plane).any()):  # pyright: ignore[reportOperatorIssue] - both unsigned
             raise CubeError("the sum of u4 frames overflows uint32: use fewer passes")
         plane[...] = total
 
-    @property
-    def frames_added(self) -> int:
-        """Frames added so far."""
-        return int(self.passes_added.sum())
+    def restore(self, sums: NDArray[np.generic], passes_added: NDArray[np.integer]) -> None:
+        """Take sums that were kept: (f, rows, width) and how many passes per frequency are in them.
+
+        Raises
+        ------
+        CubeError
+            Where they are of another form than the cube's.
+        """
+        if sums.shape != self.sums.shape or sums.dtype != self.sums.dtype or len(passes_added) != len(sums):
+            raise CubeError(f"sums {sums.shape} {sums.dtype} do not fit the cube {self.sums.shape} {self.sums.dtype}")
+        self.sums[...], self.passes_added[...] = sums, passes_added
+        self.frames_added = int(self.passes_added.sum())
 
     def clear(self) -> None:
         """Forget everything added."""
         self.sums[...] = 0
         self.passes_added[...] = 0
+        self.frames_added = 0

@@ -21,6 +21,7 @@ from analyzers.settings import AnalysisSettings, WorkerProcess
 from analyzers.spectrum import fit, normalise, refusal, reply
 from analyzers.warming import one_at_a_time
 from stream.health import clear_ready, mark_ready
+from stream.heap import keep_heap
 from stream.logs import RunLog, log_to_stderr
 from stream.messages import Json, RunStart, SpectrumReply, SpectrumRequest
 from stream.metrics import ProcessMetrics
@@ -209,6 +210,7 @@ def main() -> None:
     """Read the settings named on the command line and work until SIGTERM."""
     process = load_settings(WorkerProcess, sys.argv[1])
     log = log_to_stderr(process.worker)
+    keep_heap()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -3,6 +3,8 @@
 `python -m benchmarks.stream --json FILE`. One source and two consumers each, 512 x 512 u2, the same rate and the same
 consumer work, in turns: CPU time of all three processes per GB that arrived, medians over the rounds. `*_arrived` is
 the least share of the frames that came to the consumers: who drops frames does not get cheaper by it.
+`cpu_s_per_gb_bare` is what this machine takes to copy each frame once and add it once at that rate, with nothing around
+it: no transport can cost less here.
 """
 
 from __future__ import annotations
@@ -22,10 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from analyzers.cube import Cube
 from benchmarks.stream_rigs import PASSES, RATE_HZ, ROUNDS, SIZE, cpu_s, gigabytes, processes, ring
-from benchmarks.stream_sources import CHANNEL, FREQUENCIES
+from benchmarks.stream_sources import CHANNEL, FREQUENCIES, frames
 from benchmarks.stream_tcp import LIMIT as TCP_LIMIT
 from benchmarks.stream_tcp import tcp_cost
+from stream.frame_pump import GATHER_S
+from stream.ring import SlotKey, create_ring
+from stream.settings import StreamSettings
 
 LATENCY_SWEEPS, LATENCY_PASSES = 30, 3
 LIMITS = {
@@ -45,6 +51,26 @@ def ring_cost(passes: int = PASSES, **changes: Any) -> tuple[float, int]:
         before = cpu_s(ours.group)
         ours.sweep(control, inbox, passes)
         return (cpu_s(ours.group) - before) / gigabytes(passes), ours.lost
+
+
+def bare_cost(passes: int = PASSES) -> float:
+    """Return the CPU s per GB of the pixels' work alone, in one thread: each frame copied once and added once."""
+    images, batch, cube = frames(SIZE), max(1, int(RATE_HZ * GATHER_S)), Cube(FREQUENCIES, SIZE, SIZE, "<u2")
+    with tempfile.TemporaryDirectory() as folder:
+        memory = create_ring(Path(folder) / "ring", StreamSettings("", "").ring_mib, (SIZE, SIZE), "<u2")
+        due = before = 0.0
+        for number in range(-memory.slots, passes * FREQUENCIES):
+            if number == 0:
+                due, before = time.monotonic(), time.thread_time()
+            if number >= 0:
+                time.sleep(max(0.0, due - time.monotonic()))
+                due += 1 / RATE_HZ
+            key = SlotKey(1, 0, abs(number))
+            memory.write(number % memory.slots, key, images[number % FREQUENCIES], 0.0, checked=False)
+            if number % batch == batch - 1:
+                for made in range(number - batch + 1, number + 1):
+                    cube.add(made % FREQUENCIES, memory.pixels[made % memory.slots])
+        return (time.thread_time() - before) / gigabytes(passes)
 
 
 def per_gigabyte(cost_s: float, share: float, passes: int) -> float:
@@ -106,7 +132,9 @@ def measure(rounds: int, passes: int) -> dict[str, float]:
     rows: dict[str, list[float]] = {"ring": [], "tcp": [], "karabo": [], "pvapy": []}
     arrived: dict[str, list[float]] = {name: [] for name in rows}
     lost = 0
+    bare: list[float] = []
     for _ in range(rounds):
+        bare.append(bare_cost(passes))
         for name, ours in (("ring", ring_cost), ("tcp", tcp_cost)):
             cost, missing = ours(passes)
             arrived[name].append(1.0 - missing / (passes * FREQUENCIES))
@@ -121,6 +149,7 @@ def measure(rounds: int, passes: int) -> dict[str, float]:
     return {
         "cpu_s_per_gb_ring": middle["ring"],
         "cpu_s_per_gb_tcp": middle["tcp"],
+        "cpu_s_per_gb_bare": statistics.median(bare),
         "cpu_s_per_gb_karabo": middle["karabo"],
         "cpu_s_per_gb_pvapy": middle["pvapy"],
         "ratio_karabo": statistics.median(k / r for k, r in zip(rows["karabo"], rows["ring"], strict=True)),

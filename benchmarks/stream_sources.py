@@ -96,8 +96,10 @@ class _Adder:
 def camera(settings: str, size: str, rate_hz: str) -> None:
     """Our camera process."""
     from stream.frame_server import FrameServer
+    from stream.heap import keep_heap
     from stream.settings import StreamSettings, load_settings
 
+    keep_heap()
     stream = load_settings(StreamSettings, settings)
     maker = MemoryMaker(int(size), float(rate_hz), Path(stream.runtime_dir) / "clock")
     noise: Json = {"source": "gain", "electrons_per_count": 8.0}
@@ -111,10 +113,12 @@ def camera(settings: str, size: str, rate_hz: str) -> None:
 def worker(settings: str, name: str) -> None:
     """Our worker without a fit: sums, and one tile per band when it is complete."""
     from analyzers.cube import Cube
+    from stream.heap import keep_heap
     from stream.messages import Tile
     from stream.settings import StreamSettings, load_settings
     from stream.worker_link import BandFrame, BandGranted, WorkerLink
 
+    keep_heap()
     cubes: dict[int, tuple[BandGranted, Cube]] = {}
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))

@@ -63,7 +63,7 @@ class StreamSection:
     dead_after_missed: int = 10
     slow_after_s: float = 10.0
     full_policy: typing.Literal["pause", "abandon", "spill"] = "pause"
-    credit_bytes: int = 4_194_304
+    credit_bytes: int = 16_777_216
     tcp_host: str = "127.0.0.1"
     """Numeric address for workers on other hosts; anything but loopback needs `curve`."""
     tcp_port: int = 0

@@ -17,6 +17,7 @@ from stream.doors import TcpRefused
 from stream.frame_server import FrameServer
 from stream.frames import FrameMaker
 from stream.health import clear_ready, mark_ready
+from stream.heap import keep_heap
 from stream.keys import KeysError
 from stream.live_frames import LiveSource
 from stream.logs import log_to_stderr
@@ -142,6 +143,7 @@ def serve(settings: CameraProcess) -> None:
 def main(arguments: list[str]) -> int:
     """Run the process; returns its exit code."""
     log_to_stderr(NAME)
+    keep_heap()
     if len(arguments) != 1:
         _log.error("usage: python -m devices.camera_server SETTINGS.json")
         return 2

@@ -15,7 +15,7 @@ from stream.ring import Ring, SlotKey, run_hash
 from stream.slots import SlotLedger, SweepKey
 from stream.sockets import Waker
 
-GATHER_S = 0.04
+GATHER_S = 0.1
 """Shortest time between two announcements of frames within a sweep, s."""
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,10 @@ class FramePump(threading.Thread):
         self.waiting = False
         self.frames = 0
         self._woke = 0.0
+        self._unheard = False
+        # a bare lock that nobody releases before the end: the cheapest sleep that can be cut short
+        self._hurry = threading.Lock()
+        self._hurry.acquire()
 
     def arm(self, request: SweepRequest) -> None:
         """Freeze the maker's state; `Armed` follows."""
@@ -90,13 +94,14 @@ class FramePump(threading.Thread):
     def urgent(self) -> bool:
         """Tell whether the news should be taken at once: a sweep was armed or has ended, or the ring is full."""
         newest = self.news[-1] if self.news else None
-        return self.waiting or isinstance(newest, Armed) or (newest is not None and newest.ended)
+        return self._unheard or self.waiting or isinstance(newest, Armed) or (newest is not None and newest.ended)
 
     def finish(self, timeout_s: float) -> None:
         """End the thread after the present frame."""
         with self._ready:
             self._ended = True
             self._ready.notify_all()
+        self._hurry.release()
         self._give_up()
         if self.is_alive():
             self.join(timeout_s)
@@ -145,7 +150,7 @@ class FramePump(threading.Thread):
         due, number = time.monotonic(), 0
         try:
             for number in range(total):
-                slot = self._slot(key)
+                slot = None if key in self._aborted else self._slot(key)
                 if slot is None:
                     return Made(key, number, ended=True, reason="aborted")
                 due = self._pace(due)
@@ -162,7 +167,8 @@ class FramePump(threading.Thread):
 
     def _publish(self, key: SweepKey, number: int, slot: int, frame: object, archived: bool) -> None:
         mark = SlotKey(run_hash(key[0]), key[1], number)
-        sequence = self._ring.write(slot, mark, frame, time.time())  # pyright: ignore[reportArgumentType]
+        # only a frame that is to be on disk is ever held against its crc
+        sequence = self._ring.write(slot, mark, frame, time.time(), archived)  # pyright: ignore[reportArgumentType]
         self._slots.filled(key, number, slot, sequence)
         if archived:
             self._recorder.add_frame(key, number, slot)
@@ -175,12 +181,16 @@ class FramePump(threading.Thread):
 
     def _slot(self, key: SweepKey) -> int | None:
         """Wait for a slot as long as it takes: this is where a full ring stops the camera and loses nothing."""
-        while not self._ended and key not in self._aborted:
+        slot = self._slots.acquire(0.0)
+        if slot is None:
+            # what was made must be announced now: nobody frees the slot of a frame that he has not heard of
+            self._unheard = True
+            self._waker.wake()
+        while slot is None and not self._ended and key not in self._aborted:
             slot = self._slots.acquire(0.1)
             self.waiting = slot is None
-            if slot is not None:
-                return slot
-        return None
+        self._unheard = False
+        return slot
 
     def _pace(self, due: float) -> float:
         """Wait until the next exposure is due; a late one does not make the following ones come in a burst."""
@@ -189,6 +199,5 @@ class FramePump(threading.Thread):
             return due
         now = time.monotonic()
         if due > now:
-            with self._ready:
-                self._ready.wait_for(lambda: self._ended, due - now)
+            self._hurry.acquire(timeout=due - now)
         return max(due, now - 1 / rate) + 1 / rate

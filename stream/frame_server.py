@@ -6,6 +6,7 @@ and this loop owns everything else. It never waits for a peer.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
@@ -39,7 +40,7 @@ from stream.run_book import RunBook, SweepPhase, SweepRecord
 from stream.settings import StreamSettings
 from stream.slots import SlotLedger, SweepKey
 from stream.slow_workers import SlowWatch
-from stream.sockets import Waker, bind, open_socket
+from stream.sockets import Listener, Waker, bind, open_socket
 from stream.state import StatePublisher
 
 VIEW_S = 0.2
@@ -113,9 +114,7 @@ class FrameServer:
 
     def run(self) -> None:
         """Serve until `stop` is called."""
-        poller = zmq.Poller()
-        for source in (*(door.socket for door in self._doors), self._desk.socket, self._waker.fd):
-            poller.register(source, zmq.POLLIN)
+        listener = Listener(self._waker, *(door.socket for door in self._doors), self._desk.socket)
         self._recorder.start()
         self._pump.start()
         if self._left:
@@ -123,15 +122,15 @@ class FrameServer:
         beat_s = self._settings.heartbeat_s
         listened = time.monotonic()
         while not self._stop:
-            poller.poll(max(1, int(beat_s * 500)))
-            self._waker.clear()
+            ready = listener.wait(self._patience_ms())
             pause = time.monotonic() - listened
             if pause > 2 * beat_s:
                 # nobody was listened to meanwhile: silence of that time is ours, not theirs
                 self._roster.forgive(pause)
             listened = time.monotonic()
-            self._reception.listen()
-            self._desk.serve(self._runs.handle)
+            self._reception.listen(ready)
+            if self._desk.socket in ready:
+                self._desk.serve(self._runs.handle)
             self._take_news()
             self._dispatch.send()
             self._desk.news(self._runs.progress)
@@ -260,6 +259,10 @@ class FrameServer:
             "refused": self._reception.refused,
             "denied": sum(door.denied for door in self._doors),
         }
+
+    def _patience_ms(self) -> int:
+        """Return how long nothing is due: everything that has its time is looked at with the beats."""
+        return max(1, math.ceil((self._due.get("beat", 0.0) - time.monotonic()) * 1000))
 
     def _is_due(self, what: str, interval_s: float) -> bool:
         now = time.monotonic()

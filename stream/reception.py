@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from stream.codec import SCHEMA_HASH, CodecError, decode, encode
 from stream.dispatch import Dispatcher
@@ -63,10 +63,11 @@ class Reception:
         self.refused = 0
         self.changed = True
 
-    def listen(self) -> None:
-        """Take every message that waits."""
+    def listen(self, ready: Container[object]) -> None:
+        """Take every message that waits at the doors whose sockets are `ready`."""
         for door in self._doors:
-            self._listen(door)
+            if door.socket in ready:
+                self._listen(door)
 
     def _listen(self, door: Door) -> None:
         while (parts := receive(door.socket)) is not None:

@@ -58,6 +58,11 @@ class Session:
         self._beat_at = now + beat_s
         return Heartbeat(self._name, self._epoch, stats)
 
+    @property
+    def next_s(self) -> float:
+        """When something must be said next, monotonic seconds."""
+        return self._hello_at if self.welcome is None else self._beat_at
+
     def hear(self, message: object) -> Heard:
         """Take a message of the server."""
         if isinstance(message, Welcome):

@@ -35,7 +35,7 @@ class StreamSettings:
     """How long a living worker's credits may be used up before a band of it moves to a faster one, s."""
     full_policy: str = "pause"
     """When the ring is full: `pause` the plan, `abandon` the oldest (counted), `spill` (frames are in HDF5)."""
-    credit_bytes: int = 4_194_304
+    credit_bytes: int = 16_777_216
     """Bytes of frames in flight per worker."""
     metrics_port: int = 0
     """Port on loopback where this process serves its metrics; 0: none."""

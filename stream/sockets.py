@@ -118,6 +118,23 @@ def connection_fates(watch: zmq.Socket[bytes]) -> set[Fate]:
     return fates
 
 
+class Listener:
+    """Waits for sockets and a waker; a socket without a message is not asked for one (a refusal costs an exception)."""
+
+    def __init__(self, waker: Waker, *sockets: zmq.Socket[bytes]) -> None:
+        self._waker = waker
+        self._poller = zmq.Poller()
+        for source in (*sockets, waker.fd):
+            self._poller.register(source, zmq.POLLIN)
+
+    def wait(self, patience_ms: int) -> frozenset[object]:
+        """Return the sockets with a message; empty after the patience, or where only the waker woke."""
+        ready = {source for source, _ in self._poller.poll(patience_ms)}
+        if self._waker.fd in ready:
+            self._waker.clear()
+        return frozenset(ready)
+
+
 class Waker:
     """Wakes a zmq poll from any thread: an eventfd."""
 

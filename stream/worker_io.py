@@ -22,6 +22,7 @@ from stream.settings import StreamSettings
 from stream.sockets import (
     BULK_BYTES,
     Fate,
+    Listener,
     Sent,
     Waker,
     connection_fates,
@@ -85,10 +86,11 @@ class WorkerIo(threading.Thread):
         self.stats: Json = {}
         self.malformed = 0
 
-    def post(self, *messages: object) -> None:
-        """Send messages to the frame server, in order."""
+    def post(self, *messages: object, now: bool = True) -> None:
+        """Send messages to the frame server, in order; those that may wait go with the next beat or message."""
         self._out.extend(messages)
-        self._waker.wake()
+        if now:
+            self._waker.wake()
 
     def answer(self, answer: SpectrumAnswer) -> None:
         """Send an answer to the builder."""
@@ -115,21 +117,27 @@ class WorkerIo(threading.Thread):
 
     def run(self) -> None:
         """Work until `finish`."""
-        poller = zmq.Poller()
-        for source in (self._frames, self._results, self._waker.fd, *([] if self._watch is None else [self._watch])):
-            poller.register(source, zmq.POLLIN)
+        watch = () if self._watch is None else (self._watch,)
+        listener = Listener(self._waker, self._frames, self._results, *watch)
         while not self._ended:
-            poller.poll(int(self._beat_s * 500) or 1)
-            self._waker.clear()
-            self._look_at_connection()
+            ready = listener.wait(self._patience_ms())
+            if self._watch in ready or time.monotonic() >= self._again_at:
+                self._look_at_connection()
             if self._rehello.is_set():
                 self._rehello.clear()
                 self._server.restart()
                 self._end_session()
-            self._listen_frames()
-            self._listen_results()
+            if self._frames in ready:
+                self._listen_frames()
+            if self._results in ready:
+                self._listen_results()
             self._speak()
         self._farewell()
+
+    def _patience_ms(self) -> int:
+        """Return how long nothing is due."""
+        ends = (self._server.next_s, self._builder.next_s, self._again_at, time.monotonic() + self._beat_s)
+        return max(1, math.ceil((min(ends) - time.monotonic()) * 1000))
 
     def _look_at_connection(self) -> None:
         """Over TCP: begin anew where the connection broke, say so where it is not admitted."""

@@ -59,6 +59,9 @@ class WorkerLink:
         self._events: deque[WorkerEvent] = deque()
         self._ready: deque[FramesReady | BandPixels] = deque()
         self._touched: dict[tuple[SweepKey, int], Band] = {}
+        # acknowledgements go with the next beat unless half of the credits wait for them
+        self._hurry_bytes = settings.credit_bytes // 2
+        self._unsaid_bytes = 0
         self.duplicates = 0
         self.refused_tiles = 0
         self.tiles_sent = 0
@@ -101,6 +104,7 @@ class WorkerLink:
             self._revoke(key, frame.y0)
             return False
         self._touched[key, frame.y0] = band
+        self._unsaid_bytes += frame.pixels.nbytes
         self.frames_added += 1
         return True
 
@@ -290,6 +294,8 @@ class WorkerLink:
     def _flush_acks(self) -> None:
         """Send one cumulative acknowledgement per band that changed."""
         if self._touched:
+            now = self._unsaid_bytes >= self._hurry_bytes or any(b.added >= b.total for b in self._touched.values())
+            self._unsaid_bytes = 0 if now else self._unsaid_bytes
             acks = [Ack(*key, y0, band.lease, band.added) for (key, y0), band in self._touched.items()]
             self._touched.clear()
-            self._io.post(*acks)
+            self._io.post(*acks, now=now)

@@ -24,6 +24,21 @@ def test_any_order_of_frames_gives_the_same_bits(order: list[int]) -> None:
     assert cube.frames_added == 12
 
 
+def test_sums_that_were_kept_go_on_as_if_never_interrupted() -> None:
+    frames = np.random.default_rng(2).integers(0, 65_536, (4, 3, 5)).astype("<u2")
+    whole, first, second = (Cube(2, 3, 5, "<u2") for _ in range(3))
+    for number, frame in enumerate(frames):
+        whole.add(number % 2, frame)
+        if number < 3:
+            first.add(number % 2, frame)
+    second.restore(first.sums, first.passes_added)
+    second.add(1, frames[3])
+    assert np.array_equal(second.sums, whole.sums)
+    assert (second.frames_added, second.passes_added.tolist()) == (4, [2, 2])
+    with pytest.raises(CubeError, match="do not fit"):
+        second.restore(first.sums[:, :2], first.passes_added)
+
+
 def test_u4_sums_refuse_to_wrap_around() -> None:
     cube = Cube(1, 1, 1, "<u4")
     cube.add(0, np.array([[4_000_000_000]], "<u4"))

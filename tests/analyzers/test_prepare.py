@@ -56,8 +56,7 @@ def _banded(run: RunMaps, sweep: SweepStart, cube: Cube, edges) -> dict[str, np.
     assembly = SweepAssembly(sweep, synthetic.HEIGHT, synthetic.WIDTH, run.settings.bin_px)
     for lease, (y0, y1) in enumerate(edges, start=1):
         band = Band(BandGranted(run.camera, sweep, y0, y1, lease), run.settings, regions_of(run.camera), "w")
-        band.cube.sums[...] = cube.sums[:, y0:y1]
-        band.cube.passes_added[...] = cube.passes_added
+        band.cube.restore(cube.sums[:, y0:y1], cube.passes_added)
         assembly.add(band.fit())
     assert assembly.complete
     fit = FitMap.from_planes(assembly.planes(), run.settings.doublets)
@@ -125,7 +124,7 @@ def test_frames_without_microwaves_take_the_drift_out():
     assert np.median(fit.chi2) == pytest.approx(1.0, abs=0.1)
     fitted = WITH_OFF != 0
     plain = Cube(int(fitted.sum()), synthetic.HEIGHT, synthetic.WIDTH, "<u2")
-    plain.sums[...], plain.passes_added[...] = _cube(WITH_OFF, DRIFT, counts=1.0).sums[fitted], 1
+    plain.restore(_cube(WITH_OFF, DRIFT, counts=1.0).sums[fitted], np.ones(len(plain.sums), np.int64))
     assert np.median(fit_cube(run, _sweep(WITH_OFF[fitted]), plain).chi2) > 3.0
 
 
