@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deploy import processes, site
@@ -29,7 +30,9 @@ from stream.messages import StateUpdate
 from stream.paths import documents_path, frames_path
 from stream.settings import StreamSettings
 from stream.state import StateSubscriber
+from tests.conftest import KEY, TiledServer
 from tests.dashboard.browser import CHROMIUM, DRIVER, browser, complaints
+from tests.flow.notebooks import executed
 
 NVDAC = [sys.executable, "-m", "deploy.cli"]
 DEMO_TIMEOUT_S = 900.0
@@ -324,3 +327,38 @@ def test_the_policy_replayed_on_the_stored_decisions_gives_the_same_set_points(d
 def test_figures_were_drawn(demo: Demo) -> None:
     for name in ("s-against-temperature", "s-and-resistance", "sigma-zz"):
         assert (demo.data / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_notebooks_read_the_run_and_its_maps(demo: Demo, runtime: Path, tmp_path: Path) -> None:
+    server = TiledServer(demo.data.parent)
+    profile = tmp_path / "profiles" / "nvdac.yml"
+    profile.parent.mkdir()
+    profile.write_text(json.dumps({"nvdac": {"uri": f"{server.uri}/api/v1/metadata/raw"}}))
+    environment = {
+        **os.environ,
+        "TILED_PROFILES": str(profile.parent),
+        "TILED_API_KEY": KEY,
+        "NVDAC_TILED_URI": server.uri,
+        "IPYTHONDIR": str(tmp_path),
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+    }
+    server.start()
+    try:
+        broker = executed(
+            "read-with-databroker",
+            '[run.start["uid"], some.values[3].tolist(), primary.sizes["time"], names.count("stop"), '
+            'databroker.from_profile("nvdac")[run.start["uid"][:8]].start["uid"]]',
+            environment,
+        )
+        tiled = executed("read-with-tiled", "[uid, len(runs), frame.tolist(), cold.tolist()]", environment)
+    finally:
+        server.stop()
+    with FrameFile(frames_path(demo.data, demo.run_uid)) as file:
+        taken = [frame for (_, _, frame), _ in zip(file.frames(0), range(104), strict=False)]
+    products = read_maps(demo.maps / "products.h5")[0]
+    assert broker[:2] == [demo.run_uid, taken[103][40:56, 40:56].tolist()]
+    assert broker[2:] == [demo.numbers["temperature_points"] + 1, 1, demo.run_uid]
+    assert tiled[:2] == [demo.run_uid, 1]
+    assert tiled[2] == taken[0].tolist()
+    coldest = products["s"][int(np.argmin(products["temperature_k"]))]
+    assert np.array_equal(np.array(tiled[3], np.float32), coldest, equal_nan=True)
