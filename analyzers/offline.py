@@ -116,6 +116,7 @@ def fit_run(
     settings: AnalysisSettings | None = None,
     threads: int = 0,
     progress: Progress | None = None,
+    reference: FrameFile | None = None,
 ) -> OfflineRun:
     """Make the maps of every complete sweep of a frames file.
 
@@ -129,17 +130,21 @@ def fit_run(
         Threads to fit in; 0: one per core. The bits do not depend on it.
     progress
         Told after each sweep.
+    reference
+        Frames of another run, whose newest complete opening reference is taken instead of the run's own.
 
     Raises
     ------
     stream.archive_hdf5.CorruptFrameError
         Where a frame's bytes are not those written.
     ValueError
-        Where the run's settings or regions cannot be read.
+        Where the run's settings or regions cannot be read, or the other run's reference is none for this one.
     """
     start = file.start if settings is None else replace(file.start, analysis=settings.to_json())
     run = RunMaps.of(start)
     warm_up(run.settings)  # numba must not compile in several threads at once
+    if reference is not None:
+        run.other_reference = _reference_of(reference, run, threads)
     sweeps = file.sweeps
     for sweep in sweeps:
         run.expect(sweep)
@@ -155,6 +160,26 @@ def fit_run(
         if progress is not None:
             progress(done, len(sweeps))
     return OfflineRun(run, incomplete)
+
+
+def _reference_of(file: FrameFile, run: RunMaps, threads: int) -> SweepMaps:
+    """Return the maps of the newest complete opening reference of another run, made with the settings of `run`."""
+    other, ours = file.start, run.camera
+    if (other.sample, other.height, other.width, other.pixel_size_um) != (
+        ours.sample, ours.height, ours.width, ours.pixel_size_um
+    ):  # fmt: skip
+        raise ValueError(
+            f"run {other.run_uid} is of sample {other.sample!r} on {other.height} x {other.width} pixels, "
+            f"run {ours.run_uid} of {ours.sample!r} on {ours.height} x {ours.width}: name a reference like it"
+        )
+    maps = RunMaps.of(replace(other, analysis=run.settings.to_json()))
+    for sweep in reversed(file.sweeps):
+        if sweep.role != SweepRole.OPENING_REFERENCE:
+            continue
+        cube = sweep_cube(file, sweep)
+        if cube.frames_added == sweep.frequency_mhz.size * sweep.passes:
+            return maps.add(sweep, *fit_and_keep(maps, sweep, cube, threads))[0]
+    raise ValueError(f"run {other.run_uid} has no complete opening reference; name a run with one")
 
 
 def fit_frames_file(

@@ -24,7 +24,7 @@ from analyzers.significance import FALSE_DISCOVERY_RATE, Change, changed_element
 from analyzers.status import names as status_names
 from analyzers.stress import StressMap, StressSettings, sigma_zz_from_111_shift, stress_map
 from analyzers.sweep_files import sweep_to_json
-from analyzers.version import constant_set, result_version
+from analyzers.version import OWN_REFERENCE, constant_set, result_version
 from stream.messages import Json, RunStart, SweepRole, SweepStart
 
 FIELD_TOLERANCE = 0.02
@@ -108,6 +108,8 @@ class RunMaps:
     """The run as the camera sees it."""
     finals: dict[int, SweepMaps] = field(default_factory=dict[int, SweepMaps])
     """Final maps by number of the sweep."""
+    other_reference: SweepMaps | None = None
+    """Opening reference of another run, taken instead of the run's own."""
     _open: dict[int, SweepStart] = field(default_factory=dict[int, SweepStart])
     _waiting: dict[int, tuple[SweepStart, WholeFit]] = field(default_factory=dict[int, tuple[SweepStart, WholeFit]])
 
@@ -127,7 +129,12 @@ class RunMaps:
     @property
     def version(self) -> str:
         """Version of the results."""
-        return result_version(self.settings)
+        return result_version(self.settings, self.reference_run)
+
+    @property
+    def reference_run(self) -> str:
+        """Run of the opening reference; `own` where it is this one."""
+        return OWN_REFERENCE if self.other_reference is None else self.other_reference.start.run_uid
 
     def expect(self, sweep: SweepStart) -> None:
         """Say that a sweep began: later sweeps wait for it if it is their reference."""
@@ -178,9 +185,11 @@ class RunMaps:
         return WholeFit(fit, np.where(changed, whole.flags | PixelFlag.RESCUED, whole.flags).astype(np.uint8))
 
     def reference(self, sweep: SweepStart) -> SweepMaps | None:
-        """Return the maps of the newest complete opening reference before the sweep, or None."""
+        """Return the maps of the newest complete opening reference before the sweep, or of another run; or None."""
         if sweep.role == SweepRole.OPENING_REFERENCE:
             return None
+        if self.other_reference is not None:
+            return self.other_reference
         earlier = [
             number
             for number, maps in self.finals.items()
@@ -201,7 +210,8 @@ class RunMaps:
 
     def _reference_pending(self, number: int) -> bool:
         """Return whether an opening reference before sweep `number` may still become complete."""
-        return any(n < number and sweep.role == SweepRole.OPENING_REFERENCE for n, sweep in self._open.items())
+        mine = self.other_reference is None
+        return mine and any(n < number and sweep.role == SweepRole.OPENING_REFERENCE for n, sweep in self._open.items())
 
     def _make(self, sweep: SweepStart, whole: WholeFit) -> SweepMaps:
         fit = whole.fit
@@ -279,6 +289,7 @@ class RunMaps:
             "temperature_k": maps.start.state.temperature_k,
             "field_gauss": maps.start.state.field_gauss,
             "pixel_flags": flag_counts(maps.flags),
+            "reference_run": self.reference_run,
             "reference_sweep": maps.reference_sweep,
             "reference": "opening reference alone" if ratio else "none",
             "microwave_off_frames": int(np.count_nonzero(maps.start.frequency_mhz == 0.0)) * maps.start.passes,

@@ -109,7 +109,8 @@ def final_ladder(run: RunMaps) -> FinalLadder | None:
     sweeps = ladder(run)
     if not sweeps:
         return None
-    opening = run.finals[sweeps[-1].reference_sweep].fit.doublet(0)
+    compared_with = run.other_reference or run.finals[sweeps[-1].reference_sweep]
+    opening = compared_with.fit.doublet(0)
     closing = [maps for maps in sweeps if maps.start.role == SweepRole.CLOSING_REFERENCE]
     reference = combine(opening, closing[-1].compared, run.regions) if closing else opening_only(opening)
     ratios = [
@@ -129,6 +130,7 @@ def make_products(run: RunMaps) -> Products | None:
         return None
     planes: dict[str, NDArray[np.generic]] = {}
     attributes: Json = {**run.run_attributes(), "sweeps": sorted(run.finals), "history_flags": flagged(run)}
+    attributes["reference_run"] = run.reference_run
     if warming is not None:
         planes |= _stack(warming)
         attributes |= _about_reference(warming)

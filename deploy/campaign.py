@@ -20,8 +20,10 @@ from tqdm import tqdm
 from analyzers.campaign.load_maps import CampaignError
 from analyzers.campaign.products import CAMPAIGN_VERSION, CampaignSettings, make_campaign
 from analyzers.campaign.tasks import LoadTask, RunTask, analyse_run, collect, load_path, run_key, stored_load
-from deploy.campaign_files import has_ladder, load_files
+from deploy.campaign_files import has_ladder, load_files, reference_run, shares_load
 from deploy.campaign_pool import pool, run_all
+from deploy.campaign_steps import Steps
+from deploy.campaign_tiled import TiledMaps
 from deploy.errors import DeployError
 from deploy.output import write_whole
 from stream.catalog import CatalogError
@@ -48,9 +50,11 @@ class CampaignRequest:
     query: RunQuery = field(default_factory=RunQuery)
     """Which runs."""
     tiled_uri: str = ""
-    """Tiled server that is asked which runs there are; empty: the data folder itself."""
+    """Tiled server that is asked which runs there are, and told of their maps; empty: the data folder itself."""
     changes: tuple[tuple[str, object], ...] = ()
     """Analysis settings that are not those of the runs."""
+    reference: str = ""
+    """Run, or the first letters of its uid, whose opening reference those of its sample and load are compared with."""
     chemistry: tuple[tuple[str, str], ...] = ()
     """Sample -> file of its registered La:Ni."""
     settings: CampaignSettings = field(default_factory=CampaignSettings)
@@ -77,10 +81,14 @@ def run_campaign(request: CampaignRequest) -> Json:
     began = time.perf_counter()
     runs = find_runs(request)
     everything = {run.run_uid: run for run in runs_on_disk(request.data_dir)} | {run.run_uid: run for run in runs}
-    steps = _Steps(request.data_dir / "campaigns")
+    steps = Steps(request.data_dir / "campaigns")
+    tiled = TiledMaps(request.data_dir, request.tiled_uri, steps)
+    asked = time.perf_counter()
     with pool(request.processes, request.dask) as executor:
-        folders, failed = _maps_of_runs(request, runs, steps, executor)
+        folders, failed = _maps_of_runs(request, runs, everything, steps, executor, tiled)
         looked = time.perf_counter()
+        told = tiled.finish()
+        registered = time.perf_counter()
         loads, refused = _loads(request, runs, everything, folders, steps, executor)
     if not loads:
         raise DeployError(_nothing({**failed, **refused}))
@@ -93,10 +101,13 @@ def run_campaign(request: CampaignRequest) -> Json:
         "steps_done": steps.done,
         "steps_known": steps.known,
         "failed": {**failed, **refused},
+        "tiled": told,
         "key": made,
         "seconds": {
-            "maps": round(looked - began, 3),
-            "loads": round(collected - looked, 3),
+            "look_up": round(asked - began, 3),
+            "maps": round(looked - asked, 3),
+            "tiled": round(registered - looked, 3),
+            "loads": round(collected - registered, 3),
             "products": round(time.perf_counter() - collected, 3),
         },
     }
@@ -138,39 +149,16 @@ def _known_runs(data_dir: Path) -> list[RunFacts]:
     return runs
 
 
-class _Steps:
-    """Records of finished steps: `<folder>/steps/<key>.json`, each written whole after its result."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.done, self.known = 0, 0
-        (folder / "steps").mkdir(parents=True, exist_ok=True)
-
-    def result(self, key: str) -> Json | None:
-        """Return what a step gave, None where it is not done or its files are gone."""
-        try:
-            record: Json = json.loads((self.folder / "steps" / f"{key}.json").read_text())
-        except (OSError, ValueError):
-            return None
-        if not all(Path(str(path)).exists() for path in _paths(record)):
-            return None
-        self.known += 1
-        return record
-
-    def finish(self, key: str, record: Json) -> None:
-        """Say that a step is done."""
-        write_whole(self.folder / "steps" / f"{key}.json", json.dumps(record) + "\n")
-        self.done += 1
-
-
-def _paths(record: Json) -> list[str]:
-    return [str(record[name]) for name in ("folder", "file") if name in record]
-
-
 def _maps_of_runs(
-    request: CampaignRequest, runs: Sequence[RunFacts], steps: _Steps, executor: Any
+    request: CampaignRequest,
+    runs: Sequence[RunFacts],
+    everything: dict[str, RunFacts],
+    steps: Steps,
+    executor: Any,
+    tiled: TiledMaps,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the folder of each run's maps, and of each run without any the reason."""
+    """Return the folder of each run's maps, and of each run without any the reason; Tiled is told as they are made."""
+    reference = reference_run(request.reference, everything, request.data_dir)
     folders: dict[str, str] = {}
     failed: dict[str, str] = {}
     missing: list[tuple[str, str, RunTask]] = []
@@ -178,12 +166,14 @@ def _maps_of_runs(
     for run in runs:
         frames = frames_path(request.data_dir, run.run_uid)
         if not frames.exists():
-            if run.run_uid in stored and not request.changes:
+            if run.run_uid in stored and not request.changes and not shares_load(reference, run, everything):
                 folders[run.run_uid] = str(stored[run.run_uid].sweeps[0].parent)
+                tiled.add(folders[run.run_uid])
             else:
                 failed[run.run_uid] = "no frames in the data folder"
             continue
-        task = RunTask(str(request.data_dir), str(frames), request.changes)
+        other = str(frames_path(request.data_dir, reference.run_uid)) if shares_load(reference, run, everything) else ""
+        task = RunTask(str(request.data_dir), str(frames), request.changes, other)
         try:
             key = run_key(task)
         except (OSError, ValueError) as error:
@@ -194,12 +184,14 @@ def _maps_of_runs(
             missing.append((run.run_uid, key, task))
         else:
             folders[run.run_uid] = str(record["folder"])
+            tiled.add(folders[run.run_uid])
     with tqdm(total=len(missing), unit="run", desc="maps", disable=None if missing else True) as bar:
 
         def keep(number: int, record: Json) -> None:
             uid, key, _ = missing[number]
             steps.finish(key, record)
             folders[uid] = str(record["folder"])
+            tiled.add(folders[uid])
             bar.update()
 
         errors = run_all(executor, analyse_run, [task for _, _, task in missing], keep)
@@ -212,7 +204,7 @@ def _loads(
     runs: Sequence[RunFacts],
     everything: dict[str, RunFacts],
     folders: dict[str, str],
-    steps: _Steps,
+    steps: Steps,
     executor: Any,
 ) -> tuple[list[str], dict[str, str]]:
     """Return the files of the loads' maps, and of each warming that gives none the reason."""
@@ -249,7 +241,7 @@ def _nothing(reasons: dict[str, str]) -> str:
     return f"no run gives the maps of a load{': ' + told if told else ': none is a field warming with a reference'}"
 
 
-def _products(request: CampaignRequest, loads: Sequence[str], steps: _Steps) -> str:
+def _products(request: CampaignRequest, loads: Sequence[str], steps: Steps) -> str:
     """Write the campaign's file and its numbers; returns their key."""
     settings = request.settings
     content: Json = {"loads": [Path(path).name for path in loads], "settings": dataclasses.asdict(settings)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -28,6 +28,7 @@ def campaign(
     tiled: Annotated[str, typer.Option(help="Tiled server that is asked for the runs, not the data folder.")] = "",
     constants: Annotated[str, typer.Option(help="Stress constants; those of the runs if not given.")] = "",
     shape: Annotated[str, typer.Option(help="Line shape; that of the runs if not given.")] = "",
+    reference: Annotated[str, typer.Option(help="Run whose opening reference is taken for its sample and load.")] = "",
     edx: Annotated[
         list[str] | None,
         typer.Option(help="SAMPLE=FILE: its La:Ni as `nvdac register` wrote it."),
@@ -53,6 +54,7 @@ def campaign(
         query=query,
         tiled_uri=tiled,
         changes=tuple(changes.items()),
+        reference=reference,
         chemistry=tuple(_pair(text) for text in edx or ()),
         settings=CampaignSettings(bootstrap_draws=draws),
         processes=processes,
@@ -61,6 +63,11 @@ def campaign(
     result = run_campaign(request)
     for uid, reason in sorted(result["failed"].items()):  # pyright: ignore[reportAttributeAccessIssue]
         typer.echo(f"note: run {uid}: {reason}", err=True)
+    told = cast("dict[str, Any]", result["tiled"])
+    for line in told.get("refused", []):
+        typer.echo(f"note: Tiled: {line}", err=True)
+    if told.get("waiting"):
+        typer.echo(f"note: {told['waiting']} maps wait on disk for Tiled; run this again when it answers", err=True)
     emit_json(result, json_file)
     if json_file is None:
         typer.echo(

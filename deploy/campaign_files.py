@@ -8,10 +8,37 @@ from typing import Any, cast
 
 from analyzers.campaign.collect import LoadFiles
 from analyzers.campaign.collect_remnant import FIELD_FREE_GAUSS
+from deploy.errors import DeployError
 from stream.messages import FieldHistory
-from stream.paths import documents_path
+from stream.paths import documents_path, frames_path
 from stream.run_list import RunFacts
 from stream.stored_maps import read_some
+
+NO_REFERENCE = RunFacts("")
+"""No other run's reference is asked for."""
+
+
+def reference_run(begin: str, everything: dict[str, RunFacts], data_dir: Path) -> RunFacts:
+    """Return the run whose opening reference was asked for, `NO_REFERENCE` where none was.
+
+    Raises
+    ------
+    DeployError
+        Where it is not there, or not the only one of these letters.
+    """
+    if not begin:
+        return NO_REFERENCE
+    found = [run for uid, run in sorted(everything.items()) if uid.startswith(begin)]
+    if len(found) != 1 or not frames_path(data_dir, found[0].run_uid).exists():
+        raise DeployError(f"--reference {begin}: {len(found)} runs with frames begin so in {data_dir}; name one")
+    return found[0]
+
+
+def shares_load(reference: RunFacts, run: RunFacts, everything: dict[str, RunFacts]) -> bool:
+    """Return whether a run is compared with a reference: another run of its sample and load."""
+    own = everything.get(run.run_uid, run)
+    mine = (own.sample, own.load_index) == (reference.sample, reference.load_index)
+    return bool(reference.run_uid) and mine and own.run_uid != reference.run_uid
 
 
 def has_ladder(products: Path) -> bool:

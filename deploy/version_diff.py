@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.version import OWN_REFERENCE
 from deploy.errors import DeployError
 from stream.maps_file import MapsFileError, compare_planes, read_maps
 
@@ -71,6 +72,9 @@ def _changed_settings(facts: dict[str, Any], others: dict[str, Any]) -> dict[str
         for name in sorted({*left, *right}):
             if left.get(name) != right.get(name):
                 changed[f"{group}.{name}"] = [left.get(name), right.get(name)]
+    references = facts.get("reference_run", OWN_REFERENCE), others.get("reference_run", OWN_REFERENCE)
+    if references[0] != references[1]:
+        changed["reference_run"] = list(references)
     return changed
 
 

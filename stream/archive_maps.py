@@ -78,6 +78,11 @@ class MapArchive:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting(), timeout_s)
 
+    @property
+    def waiting(self) -> int:
+        """What Tiled does not know yet: files and versions in the spool."""
+        return len(self._waiting())
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Give Tiled up to `timeout_s` for what is spooled; the rest stays for the next process. Safe to call twice."""
         atexit.unregister(self.close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -109,20 +109,25 @@ def runs_on_disk(data_dir: str | Path) -> list[RunFacts]:
 
 
 def runs_in_catalog(uri: str, query: RunQuery, api_key: str | None = None) -> list[RunFacts]:
-    """Return the runs of a Tiled server that are wanted, the oldest first; sample and plan are searched there.
+    """Return the runs of a Tiled server that are wanted, the oldest first; all but the uids is searched there.
 
     Raises
     ------
     stream.catalog.CatalogError
         Where the server does not answer or refuses.
     """
-    from tiled.queries import Key
+    from tiled.queries import Comparison, Key
 
     with catalog(uri, api_key) as client:
         runs: Any = client[RAW]
         for key, value in (("start.sample", query.sample), ("start.plan_name", query.plan)):
             if value:
                 runs = runs.search(Key(key) == value)
+        if query.load_index is not None:
+            runs = runs.search(Key("start.load_index") == query.load_index)
+        for operator, day in (("ge", query.since), ("lt", query.until and query.until + timedelta(days=1))):
+            if day is not None:
+                runs = runs.search(Comparison(operator, "start.time", datetime.combine(day, time()).timestamp()))
         starts = [dict(run.metadata.get("start", {})) for run in runs.values()]
     return chosen((facts_of(start) for start in starts), query)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class RunTask:
     """Frames file."""
     changes: tuple[tuple[str, object], ...] = ()
     """Analysis settings that are not those stored with the run: name, value."""
+    reference: str = ""
+    """Frames file of another run, whose opening reference is taken instead of the run's own; empty: its own."""
     joint: bool = True
     """Whether the stress of all fields is fitted jointly where the run has several."""
 
@@ -58,6 +61,7 @@ def run_key(task: RunTask) -> str:
             "step": "run",
             "frames": frames_digest(task.frames),
             "version": result_version(run_settings(task)),
+            "reference": frames_digest(task.reference) if task.reference else "",
             "joint": JOINT_VERSION if task.joint else 0,
         }
     )
@@ -72,8 +76,8 @@ def analyse_run(task: RunTask) -> Json:
         Run uid, version, folder, maps written, sweeps that lack frames, and why there is no joint fit.
     """
     settings = run_settings(task)
-    with FrameFile(task.frames) as file:
-        made = fit_run(file, settings, threads=1)
+    with FrameFile(task.frames) as file, _reference(task) as reference:
+        made = fit_run(file, settings, threads=1, reference=reference)
         paths = save(made, task.data_dir)
         reason = "not asked for"
         if task.joint:
@@ -87,6 +91,10 @@ def analyse_run(task: RunTask) -> Json:
         "incomplete": {str(sweep): missing for sweep, missing in made.incomplete.items()},
         "no_joint_because": reason,
     }
+
+
+def _reference(task: RunTask) -> AbstractContextManager[FrameFile | None]:
+    return FrameFile(task.reference) if task.reference else nullcontext()
 
 
 def _save_joint(task: RunTask, file: FrameFile, run_uid: str, made: OfflineRun) -> str:
