@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.assembly import SweepAssembly
+from analyzers.expectation import expected_s
 from analyzers.masks import flag_counts
+from analyzers.onset import OnsetSettings
 from analyzers.pipeline import RunMaps, SweepMaps
 from analyzers.spectrum import FittedSpectrum
 from analyzers.status import StatusCode
+from analyzers.tc import ladder
 from stream.messages import AnalysisReport, Json, SweepStart
 
 FILM_EDGE_PX = 64
@@ -21,6 +24,10 @@ FILM_EDGE_PX = 64
 
 POINT_WINDOW_PX = 3
 """Edge of the square around a marked point whose pixels are averaged, pixels."""
+
+
+AHEAD_STEP_K = 2.0
+"""Step of the temperatures at which s is foretold, K."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +137,38 @@ def curve_channel(run: RunMaps) -> Channel:
     return Channel("curve/s", header, {"temperature_k": temperatures, "s": s, "sigma_s": sigma})
 
 
+def expected_channel(run: RunMaps) -> Channel | None:
+    """Return `curve/expected`: s at the marked points ahead of the present temperature, None before a warming."""
+    maps = ladder(run)
+    if not maps or not run.regions.points or maps[-1].ratio is None:
+        return None
+    temperature = np.array([one.start.state.temperature_k for one in maps])
+    ahead = np.arange(temperature.max(), OnsetSettings().tc_maximum_k + 0.5 * AHEAD_STEP_K, AHEAD_STEP_K)
+    places = list(run.regions.points.values())
+    means = np.array([[window_mean(one, place) for one in maps] for place in places])
+    shared = [maps[-1].ratio.sigma_s_reference[_window(place)] for place in places]
+    reference = [weighted_mean(part, part)[1] for part in shared]
+    s, sigma = expected_s(temperature, means[..., 0], means[..., 1], reference, ahead)
+    header: Json = {
+        "run_uid": run.start.run_uid,
+        "sweep": maps[-1].start.sweep,
+        "points": list(run.regions.points),
+        "band_sigmas": 2.0,
+    }
+    return Channel("curve/expected", header, {"temperature_k": ahead, "s": s, "sigma_s": sigma})
+
+
+def _window(position: tuple[int, int]) -> tuple[slice, slice]:
+    half = POINT_WINDOW_PX // 2
+    y, x = (slice(max(0, centre - half), centre + half + 1) for centre in position)
+    return y, x
+
+
 def window_mean(maps: SweepMaps, position: tuple[int, int]) -> tuple[float, float]:
     """Return the weighted mean of s around a pixel (row, column) and its sigma; NaN where nothing is resolved."""
     if maps.ratio is None:
         return np.nan, np.nan
-    half = POINT_WINDOW_PX // 2
-    window = tuple(slice(max(0, centre - half), centre + half + 1) for centre in position)
+    window = _window(position)
     return weighted_mean(maps.ratio.s[window], maps.ratio.sigma_s[window])
 
 

@@ -10,6 +10,7 @@ from analyzers.channels import (
     Channel,
     analysis_channel,
     curve_channel,
+    expected_channel,
     film_channel,
     map_channels,
     mean_spectrum_channel,
@@ -90,6 +91,9 @@ class Display:
         if film is not None:
             self._publish(film)
             self._publish(curve_channel(run.maps))
+            expected = expected_channel(run.maps)
+            if expected is not None:
+                self._publish(expected)
         self._publish(analysis_channel(report))
         resolved = f"{report.coverage:.0%} of the sample resolved"
         self.publisher.event(

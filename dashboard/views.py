@@ -87,7 +87,7 @@ VIEWS: tuple[View, ...] = (
     View(
         "curves", "curves", "s(T) at marked points over R(T)", "curve/s", "charts", "the first final map",
         stale_when="never", weight=1.4,
-        reads=("transport", "plan", "decision", "sweep", "map/tc", "device/", "analysis"),
+        reads=("transport", "plan", "decision", "sweep", "map/tc", "device/", "analysis", "curve/expected"),
     ),
     View(
         "decision", "decision", "Adaptive decision", "decision", "side", "the plan's first decision",

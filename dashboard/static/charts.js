@@ -131,11 +131,17 @@ export class CurvesPanel extends ChartPanel {
     const { arrays = {}, header = {} } = this.value ?? {};
     const t = arrays.temperature_k?.data ?? [];
     const s = arrays.s?.data ?? [];
-    const plot = new Plot(context, box, xs, range([s.filter?.(Number.isFinite) ?? [], [1]], 0.12, 0.04), theme);
+    const foretold = this.foretold(header.points ?? []);
+    const edges = foretold.flatMap(({ low, high }) => [low, high]);
+    const plot = new Plot(context, box, xs, range([s, ...edges].map((list) => list.filter(Number.isFinite)).concat([[1]]), 0.12, 0.04), theme);
     plot.axes({ yLabel: "s = B/H", xTicks: false });
     const label = this.drawOnsets(plot);
     const ahead = this.drawExpected(plot);
     plot.horizontal(1, theme.soft);
+    foretold.forEach(({ at, mean, low, high }, i) => {
+      plot.band(at, low, high, pointColour(i, 0.22));
+      plot.path(at, mean, pointColour(i), 1.4, [5, 4]);
+    });
     this.marks(plot, true);
     label?.();
     ahead?.();
@@ -154,8 +160,21 @@ export class CurvesPanel extends ChartPanel {
       name.style.color = pointColour(i);
       words.push(name, "  ");
     });
+    if (foretold.length) words.push("dashed: expected, ± 2σ");
     const told = make("span", "", ...words);
     if (told.innerHTML !== this.sub.innerHTML) this.sub.replaceChildren(...told.childNodes);
+  }
+
+  /** s at the marked points ahead of what was measured, as far as it can be expected: {at, mean, low, high} of each. */
+  foretold(points) {
+    const { arrays = {}, header = {} } = this.store.get("curve/expected") ?? {};
+    const at = arrays.temperature_k?.data ?? [];
+    if (!points.length || header.points?.length !== points.length) return [];
+    return points.map((_, i) => {
+      const [mean, sigma] = [arrays.s, arrays.sigma_s].map(({ data }) => Array.from(data.slice(i * at.length, (i + 1) * at.length)));
+      const edge = (sign) => mean.map((value, k) => value + sign * header.band_sigmas * sigma[k]);
+      return { at, mean, low: edge(-1), high: edge(1) };
+    });
   }
 
   /** Tc of the map at a marked point, K, or null where it has none (yet). */

@@ -109,6 +109,19 @@ export class Plot {
     });
   }
 
+  /** Fill between two curves, where both are known. */
+  band(xs, lows, highs, colour) {
+    const known = Array.from(xs.keys()).filter((i) => Number.isFinite(lows[i]) && Number.isFinite(highs[i]));
+    if (known.length < 2) return;
+    this.clipped((c) => {
+      c.fillStyle = colour;
+      c.beginPath();
+      for (const i of known) c.lineTo(this.x(xs[i]), this.y(highs[i]));
+      for (const i of known.reverse()) c.lineTo(this.x(xs[i]), this.y(lows[i]));
+      c.fill();
+    });
+  }
+
   /** Dots, with error bars where `sigma` is given. */
   dots(xs, ys, sigma, colour, radius = 1.8) {
     this.clipped((c) => {

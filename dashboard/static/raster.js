@@ -8,7 +8,7 @@ let palette = null;
 export function setPalette(colour) { palette = colour; }
 
 export function css([r, g, b], alpha = 1) { return `rgb(${r} ${g} ${b} / ${alpha})`; }
-export function pointColour(index) { return css(palette.points[index % palette.points.length]); }
+export function pointColour(index, alpha = 1) { return css(palette.points[index % palette.points.length], alpha); }
 export function excludedColour() { return css(palette.excluded); }
 
 /** The colour of the i-th of 256 entries of a table. */

@@ -123,6 +123,11 @@ def assert_shown(watcher: Watcher) -> None:
     assert curve is not None
     assert curve.arrays["temperature_k"].tolist() == [20.0, 60.0]
     assert curve.arrays["s"][0, 0] == pytest.approx(0.94, abs=0.005)
+    expected = watcher.newest("curve/expected")
+    assert expected is not None
+    assert expected.header["points"] == [point["name"] for point in curve.header["points"]]
+    assert expected.arrays["temperature_k"][0] == 60.0
+    assert abs(expected.arrays["s"][0, -1] - 1.0) < 4 * expected.arrays["sigma_s"][0, -1]
     spectrum = watcher.newest("spectrum/mean")
     assert spectrum is not None
     assert len(spectrum.header["guides_mhz"]) == 2  # pyright: ignore[reportArgumentType]

@@ -155,6 +155,7 @@ class Experiment:
                   "guides_mhz": [2857.2, 3099.4, 3280.6, 3400.8], "final": self.final}  # fmt: skip
         yield "builder", "spectrum/mean", header, self.spectrum(0.984, 0.00025)
         yield self.curves()
+        yield self.expected()
         for index in range(self.points_done):
             step = self.size // 48
             value = np.where(empty, np.nan, self.s(LADDER_K[index]))[::step, ::step].astype("f4")
@@ -185,6 +186,13 @@ class Experiment:
         return "builder", "curve/s", {"points": points}, {
             "temperature_k": temperatures, "s": s, "sigma_s": np.full(s.shape, 0.0022, "f4"),
         }  # fmt: skip
+
+    def expected(self) -> Publication:
+        ahead = np.arange(LADDER_K[self.points_done - 1], 130.0, 2.0)
+        s = np.array([[self.s(t, 0.0)[p["y_px"], p["x_px"]] for t in ahead] for p in self.points()])
+        sigma = np.broadcast_to(0.001 + 0.012 * np.exp(-(((ahead - 80) / 12) ** 2)), s.shape)
+        header = {"run_uid": self.run_uid, "points": ["suppressed", "enhanced"], "band_sigmas": 2.0}
+        return "builder", "curve/expected", header, {"temperature_k": ahead, "s": s, "sigma_s": sigma}
 
     def camera(self) -> Iterator[Publication]:
         x, y = self.axes_um()

@@ -206,6 +206,21 @@ def test_decision_phases_progress_and_events_are_told(driver, served):
     wait_for(driver, "document.querySelector('#story').textContent.includes('· then 74 K, since 38 % of the')")
 
 
+def test_what_s_is_expected_to_be_is_drawn_ahead_with_its_band_and_goes_with_its_run(driver, served):
+    served.publish(*(c for c in ("run", "sweep", "map/s", "curve/s", "camera", "plan")))
+    driver.get(served.url)
+    wait_for(driver, FRESH)
+    ink = """(() => { const c = document.querySelector('[data-key=curves] canvas');
+      const d = c.getContext('2d').getImageData(c.width * 0.6, 0, c.width * 0.35, c.height * 0.55).data;
+      let n = 0; for (let i = 0; i < d.length; i += 4) if (Math.abs(d[i] - d[i + 1]) > 18) n++; return n; })()"""
+    wait_for(driver, "document.querySelector('[data-key=curves]').dataset.state === 'fresh'")
+    before = driver.execute_script(f"return {ink}")
+    assert "expected" not in text(driver, "[data-key=curves] .sub")
+    served.publish("curve/expected")
+    wait_for(driver, "document.querySelector('[data-key=curves] .sub').textContent.includes('expected, ± 2σ')")
+    assert driver.execute_script(f"return {ink}") > before + 300
+
+
 def test_a_sweep_that_has_just_begun_does_not_blank_what_the_last_one_found(driver, served):
     open_page(driver, served)
     before = settled(driver)
