@@ -1,9 +1,10 @@
-"""What goes over the websocket: one binary message per channel update.
+"""What goes over the websocket: binary messages, each of one packet per channel update, one after the other.
 
-A message is a u4 (little endian) length, that many bytes of UTF-8 JSON, and the arrays, raw and little endian, each
-starting at a multiple of 8 bytes. The JSON names channel, source, epoch, sequence, time_s, the update's own `header`
-and `arrays`: a list of {name, dtype, shape, offset}. Two-dimensional values are sent as pixels: u2 codes 0 nothing
-here, 1 unresolved, 2 excluded, 3... the value, linear between `low` and `high` of the array's entry.
+A packet is two u4 (little endian), the bytes of its JSON and of the whole packet; the UTF-8 JSON; and the arrays, raw,
+little endian, each starting at a multiple of 8 bytes, as the next packet does. The JSON names channel, source, epoch,
+sequence, time_s, the update's own `header` and `arrays`: a list of {name, dtype, shape, offset}. Two-dimensional values
+are sent as pixels: u2 codes 0 nothing here, 1 unresolved, 2 excluded, 3... the value, linear between `low` and `high`
+of the array's entry.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ NOT_MEASURED_NAMES = frozenset({"NOT_YET_MEASURED"})
 EXCLUDED_NAMES = frozenset({"OCCLUDED", "MASKED"})
 """Status names of a pixel that is left out on purpose (drawn grey)."""
 
+HEAD_BYTES = 8
+"""Two lengths before the JSON of a packet."""
+LEAST_SPAN = 1e-12
+"""Least range of the codes, as a share of the values: below it they are all the same number."""
+BLOCK_PX = 32768
+"""Pixels that are turned into codes at a time."""
 _ALIGN = 8
 _SENT_AS = {"f8": "<f8", "f4": "<f4", "u1": "|u1", "u2": "<u2", "u4": "<u4", "i4": "<i4", "i2": "<i2", "b1": "|u1"}
 
@@ -78,28 +85,59 @@ def map_pixels(
         not cost the others their resolution.
     """
     numbers = np.asarray(value, dtype=np.float32)
-    missing = ~np.isfinite(numbers)
-    low, high = _range(numbers[~missing] if missing.any() else numbers, limits)
-    levels = numbers - np.float32(low)
-    levels *= np.float32((LAST_VALUE - FIRST_VALUE) / (high - low))
-    np.clip(levels, 0.0, LAST_VALUE - FIRST_VALUE, out=levels)
-    levels += np.float32(FIRST_VALUE + 0.5)  # rounds, since the conversion cuts
-    levels[missing] = NOTHING
-    codes = levels.astype("<u2")
-    if status is not None and status.shape == numbers.shape:
-        codes[missing] = _class_of_nan(status_names)[status[missing].astype(np.uint8)]
-    return Pixels(codes, low, high)
+    found = _extremes(numbers)
+    if not all(map(math.isfinite, found)):
+        numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))
+        found = _extremes(numbers)
+    low, high = _range(*found, limits)
+    low_high = np.float32(low), np.float32((LAST_VALUE - FIRST_VALUE) / (high - low))
+    clip = low > found[0] or high < found[1]
+    flat = numbers.reshape(-1)
+    codes, levels, empty = np.empty(flat.size, "<u2"), np.empty(BLOCK_PX, np.float32), np.empty(BLOCK_PX, np.bool_)
+    says = status.reshape(-1) if status is not None and status.shape == numbers.shape else None
+    table = _class_of_nan(status_names)
+    with np.errstate(invalid="ignore", over="ignore"):  # a NaN has no code yet: it gets the one of what it means
+        for start in range(0, flat.size, BLOCK_PX):
+            block = slice(start, min(start + BLOCK_PX, flat.size))
+            _levels(flat[block], *low_high, clip, levels[: block.stop - start], codes[block])
+            missing = np.flatnonzero(np.isnan(flat[block], out=empty[: block.stop - start]))
+            if missing.size:
+                codes[block][missing] = NOTHING if says is None else table[says[block][missing].astype(np.uint8)]
+    return Pixels(codes.reshape(numbers.shape), low, high)
 
 
-def _range(finite: NDArray[np.float32], limits: tuple[float, float] | None) -> tuple[float, float]:
-    if finite.size == 0:
+def _levels(
+    numbers: NDArray[np.float32],
+    low: np.float32,
+    scale: np.float32,
+    clip: bool,
+    scratch: NDArray[np.float32],
+    codes: NDArray[np.uint16],
+) -> None:
+    """Write the codes of one block, that fits into the processor's cache: the server does this for every map."""
+    np.subtract(numbers, low, out=scratch)
+    scratch *= scale
+    if clip:
+        np.clip(scratch, 0.0, LAST_VALUE - FIRST_VALUE, out=scratch)
+    scratch += np.float32(FIRST_VALUE + 0.5)  # rounds, since the conversion cuts
+    np.copyto(codes, scratch, casting="unsafe")
+
+
+def _extremes(numbers: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the least and the largest number; NaN where there is none."""
+    if not numbers.size:
+        return math.nan, math.nan
+    return float(np.fmin.reduce(numbers, axis=None)), float(np.fmax.reduce(numbers, axis=None))
+
+
+def _range(low: float, high: float, limits: tuple[float, float] | None) -> tuple[float, float]:
+    if math.isnan(low):
         return limits or (0.0, 1.0)
-    low, high = float(finite.min()), float(finite.max())
     if limits is not None:
         span = limits[1] - limits[0]
         low = max(min(low, limits[0]), limits[0] - 5.0 * span)
         high = min(max(high, limits[1]), limits[1] + 5.0 * span)
-    return (low, high) if high > low else (low, low + 1.0)
+    return (low, high) if high - low > LEAST_SPAN * max(abs(low), abs(high), 1e-6) else (low, low + max(1.0, abs(low)))
 
 
 def _class_of_nan(names: Sequence[str]) -> NDArray[np.uint8]:
@@ -117,7 +155,7 @@ def _class_of_nan(names: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def pack(envelope: Json, arrays: Mapping[str, NDArray[np.generic]], extra: Mapping[str, Json] | None = None) -> bytes:
-    """Return one binary message.
+    """Return one packet.
 
     Parameters
     ----------
@@ -129,23 +167,32 @@ def pack(envelope: Json, arrays: Mapping[str, NDArray[np.generic]], extra: Mappi
         More JSON values for an array's entry, by array name.
     """
     entries: list[Json] = []
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     offset = 0
     for name, array in arrays.items():
         sent = _SENT_AS.get(array.dtype.str[1:], "<f8")
-        raw = np.ascontiguousarray(array, dtype=sent).tobytes()
-        raw += bytes(-len(raw) % _ALIGN)
+        raw = np.ascontiguousarray(array, dtype=sent)
+        padding = -raw.nbytes % _ALIGN
         entry: Json = {"name": name, "dtype": sent[1:], "shape": list(array.shape), "offset": offset}
         entries.append(entry | (extra or {}).get(name, {}))
-        parts.append(raw)
-        offset += len(raw)
-    text = json.dumps(clean(envelope | {"arrays": entries}), allow_nan=False, separators=(",", ":")).encode()
-    text += b" " * (-(len(text) + 4) % _ALIGN)
-    return b"".join((len(text).to_bytes(4, "little"), text, *parts))
+        parts += (raw.reshape(-1).view(np.uint8).data, bytes(padding))
+        offset += raw.nbytes + padding
+    text = _json(envelope | {"arrays": entries}).encode()
+    text += b" " * (-len(text) % _ALIGN)
+    head = np.array([len(text), HEAD_BYTES + len(text) + offset], "<u4").tobytes()
+    return b"".join((head, text, *parts))
+
+
+def _json(value: Json) -> str:
+    """Return JSON text; what JSON does not know is looked for only where the quick way stumbles over it."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except (ValueError, TypeError):
+        return json.dumps(clean(value), allow_nan=False, separators=(",", ":"))
 
 
 def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None, missing: str = "status") -> bytes:
-    """Return the binary message of a channel update; a two-dimensional `value` becomes pixels.
+    """Return the packet of a channel update; a two-dimensional `value` becomes pixels.
 
     Parameters
     ----------
@@ -178,14 +225,26 @@ def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None
     return pack(envelope, arrays, extra)
 
 
+def unpack_all(data: bytes) -> list[tuple[Json, dict[str, NDArray[np.generic]]]]:
+    """Return envelope and arrays of each packet of a binary message: the inverse of `pack` (pixels stay codes)."""
+    found: list[tuple[Json, dict[str, NDArray[np.generic]]]] = []
+    start = 0
+    while start < len(data):
+        length, whole = (int(number) for number in np.frombuffer(data, "<u4", 2, start))
+        first = start + HEAD_BYTES + length
+        envelope = cast(Json, json.loads(data[start + HEAD_BYTES : first]))
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for entry in cast(list[dict[str, object]], envelope["arrays"]):
+            shape = cast(list[int], entry["shape"])
+            offset = first + cast(int, entry["offset"])
+            flat = np.frombuffer(data, np.dtype(str(entry["dtype"])), math.prod(shape), offset)
+            arrays[str(entry["name"])] = flat.reshape(shape)
+        found.append((envelope, arrays))
+        start += whole
+    return found
+
+
 def unpack(data: bytes) -> tuple[Json, dict[str, NDArray[np.generic]]]:
-    """Return envelope and arrays of a binary message: the inverse of `pack` (pixels stay codes)."""
-    length = int.from_bytes(data[:4], "little")
-    envelope = cast(Json, json.loads(data[4 : 4 + length]))
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for entry in cast(list[dict[str, object]], envelope["arrays"]):
-        shape = cast(list[int], entry["shape"])
-        start = 4 + length + cast(int, entry["offset"])
-        flat = np.frombuffer(data, np.dtype(str(entry["dtype"])), math.prod(shape), start)
-        arrays[str(entry["name"])] = flat.reshape(shape)
-    return envelope, arrays
+    """Return envelope and arrays of a binary message of one packet."""
+    (found,) = unpack_all(data)
+    return found

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 """How long one poll waits, s: how fast the thread ends."""
+GATHER_S = 0.012
+"""Time that updates of one moment have to come together before they are passed on as one, s."""
 RETRY_S = 1.0
 """Pause before the state plane is connected to again, s."""
 SOURCES_S = 0.25
@@ -104,7 +106,7 @@ class Feed:
         told, number = 0.0, 0
         try:
             while not self._stop.is_set():
-                updates = subscriber.poll(POLL_S)
+                updates = self._gathered(subscriber)
                 if time.monotonic() - told >= SOURCES_S:
                     told = time.monotonic()
                     number += 1
@@ -113,6 +115,17 @@ class Feed:
                     self._sink(updates, frozenset(subscriber.latest) | {SOURCES_CHANNEL})
         finally:
             subscriber.close()
+
+    def _gathered(self, subscriber: Subscriber) -> list[StateUpdate]:
+        """Return what came, with what came right after it: one wake-up of every viewer instead of one per channel."""
+        first = subscriber.poll(POLL_S)
+        if not first or self._stop.wait(GATHER_S):
+            return first
+        newest: dict[tuple[str, str], StateUpdate] = {}
+        for update in (*first, *subscriber.poll(0.0)):
+            newest.pop((update.source, update.channel), None)
+            newest[update.source, update.channel] = update
+        return list(newest.values())
 
 
 class Spectra:

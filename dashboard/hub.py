@@ -2,7 +2,8 @@
 
 A viewer holds one credit: it gets one batch (the channels it wants and has not seen in their newest form), and the
 next only after it has painted that one. Whatever was published meanwhile is skipped, so a slow browser costs nobody
-anything, and nothing grows. A value is encoded when the first viewer needs it, and the same bytes go to all.
+anything, and nothing grows. A value is encoded when the first viewer needs it, a batch is put together once for all
+viewers that are equally far, and the same bytes go to all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
-from dashboard.encode import encode_update
+from dashboard.encode import encode_update, pack
 from dashboard.views import view_of
 from stream.messages import StateUpdate
 
@@ -36,20 +37,38 @@ class Viewer:
     """Newest version sent, by channel."""
     unacknowledged: int = 0
     """Number of the batch it has not painted yet; 0 when the credit is free."""
-    batches: int = 0
-    """Batches sent."""
+    news: bool = False
+    """Whether anything it shows has changed since it was last sent something."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when there may be something to send."""
+    """Set when there is something to send and the credit is free."""
+    _known: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def show(self, channels: Iterable[str]) -> None:
+        """Show other channels from now on."""
+        self.wanted = frozenset(channels)
+        self._known.clear()
+        self.notice()
+
+    def notice(self) -> None:
+        """Take note that there may be something to send: at once, or when the present batch is painted."""
+        self.news = True
+        if not self.unacknowledged:
+            self.wake.set()
 
     def wants(self, channel: str) -> bool:
         """Return whether the viewer shows a channel."""
-        return channel in self.wanted or any(channel.startswith(want) for want in self.wanted if want.endswith("/"))
+        known = self._known.get(channel)
+        if known is None:
+            many = tuple(want for want in self.wanted if want.endswith("/"))
+            known = self._known[channel] = channel in self.wanted or channel.startswith(many)
+        return known
 
     def acknowledge(self, batch: int) -> None:
         """Free the credit: the batch is painted."""
         if batch == self.unacknowledged:
             self.unacknowledged = 0
-            self.wake.set()
+            if self.news:
+                self.wake.set()
 
 
 def channel_name(update: StateUpdate) -> str:
@@ -67,12 +86,17 @@ class Hub:
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
         self._version = 0
+        self._batch: tuple[tuple[int, ...], bytes] = ((), b"")
+        self._existing: Container[tuple[str, str]] | None = None
         self.viewers: set[Viewer] = set()
 
     def put_all(self, updates: Iterable[StateUpdate], existing: Container[tuple[str, str]]) -> None:
         """Take updates, and drop what its publisher has dropped: `existing` has (source, channel)."""
         for update in updates:
             self.put(update)
+        if existing == self._existing:
+            return
+        self._existing = existing
         for name, slot in list(self._slots.items()):
             if slot.update.source != OURS and (slot.update.source, slot.update.channel) not in existing:
                 self.forget(name)
@@ -83,8 +107,8 @@ class Hub:
         self._version += 1
         self._slots[name] = _Slot(self._version, update)
         for viewer in self.viewers:
-            if viewer.wants(name):
-                viewer.wake.set()
+            if not viewer.news and viewer.wants(name):
+                viewer.notice()
 
     def __contains__(self, channel: str) -> bool:
         """Return whether a channel holds anything."""
@@ -94,6 +118,11 @@ class Hub:
         """Drop the channels whose names begin with `prefix`."""
         for name in [name for name in self._slots if name.startswith(prefix)]:
             del self._slots[name]
+        for viewer in self.viewers:
+            viewer.notice()
+
+    def beat(self) -> None:
+        """Let every viewer be told that the server is alive, whatever it has not painted yet."""
         for viewer in self.viewers:
             viewer.wake.set()
 
@@ -108,14 +137,24 @@ class Hub:
             del viewer.seen[name]
         return names
 
-    def take(self, viewer: Viewer, mine: Callable[[str], bool] = _all) -> list[bytes]:
-        """Return the encoded updates a viewer wants and has not seen, and mark them seen. Use up its credit first."""
-        found: list[bytes] = []
+    def take(self, viewer: Viewer, mine: Callable[[str], bool] = _all) -> bytes:
+        """Return, as one message, what a viewer wants and has not seen, and mark it seen; empty where nothing is new.
+
+        Its first packet says which batch it is, for the viewer's acknowledgement: the newest version that is in it.
+        """
+        found: list[_Slot] = []
         for name, slot in self._slots.items():
             if viewer.seen.get(name, 0) < slot.version and viewer.wants(name) and mine(name):
                 viewer.seen[name] = slot.version
-                found.append(self._bytes(slot))
-        return found
+                found.append(slot)
+        if not found:
+            return b""
+        viewer.unacknowledged = max(slot.version for slot in found)
+        versions = tuple(slot.version for slot in found)
+        if versions != self._batch[0]:
+            mark = pack({"batch": viewer.unacknowledged}, {})
+            self._batch = versions, b"".join((mark, *map(self._bytes, found)))
+        return self._batch[1]
 
     def header(self, channel: str) -> dict[str, object]:
         """Return the header of a channel's newest update, empty where nothing came."""
@@ -125,6 +164,6 @@ class Hub:
     @staticmethod
     def _bytes(slot: _Slot) -> bytes:
         if slot.encoded is None:
-            view = view_of(slot.update.channel)
+            view = view_of(slot.update.channel) if "value" in slot.update.arrays else None
             slot.encoded = encode_update(slot.update, view.limits, view.missing) if view else encode_update(slot.update)
         return slot.encoded

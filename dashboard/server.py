@@ -47,6 +47,8 @@ MAX_SAID_BYTES = 65536
 """Longest message a browser may send, bytes."""
 LEAST_TOKEN = 20
 """Characters of a token, at least."""
+HUB_BEAT_S = 1.0
+"""How often every browser is told that the server is alive, s: it shows a broken connection after a few."""
 STOP_S = 1
 """Time that open connections have when the process is told to end, s."""
 
@@ -97,11 +99,19 @@ def build_app(
 
         feed = Feed(subscribe, sink, about)
         shelf = Shelf(data_dir, settings.tiled_uri, lambda: hub.is_wanted("runs"), keep) if data_dir else None
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(HUB_BEAT_S)
+                hub.beat()
+
         feed.start()
         if shelf is not None:
             shelf.start()
+        beating = asyncio.create_task(beat())
         ready()
         yield
+        beating.cancel()
         feed.close()
         if shelf is not None:
             shelf.close()

@@ -23,10 +23,8 @@ from stream.stored_maps import stored_runs
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.012
-"""Time that updates of one moment have to come together before they are sent as one batch, s."""
-BEAT_S = 1.0
-"""Longest silence towards a browser, s: it shows a broken connection after a few."""
+BEAT_S = 0.9
+"""Silence towards a browser after which it is told that the server is alive, s: `Hub.beat` comes once a second."""
 MOST_COMMANDS = 8
 """Requests to the session that one browser may have on their way."""
 MOST_SPEED = 1e6
@@ -105,8 +103,7 @@ class ViewerLink:
             case {"ack": int(batch)}:
                 self._viewer.acknowledge(batch)
             case {"show": list(channels)}:
-                self._viewer.wanted = frozenset(str(name)[:80] for name in cast(list[object], channels)[:200])
-                self._viewer.wake.set()
+                self._viewer.show(str(name)[:80] for name in cast(list[object], channels)[:200])
             case {"ask": dict(request)}:
                 self._asked = cast(Json, request)
                 if self._asking is None or self._asking.done():
@@ -164,7 +161,7 @@ class ViewerLink:
         if playback is not None:
             playback.hub.viewers.add(self._viewer)
             self._playing = asyncio.create_task(self._perform(playback))
-        self._viewer.wake.set()
+        self._viewer.notice()
 
     async def _perform(self, playback: Playback) -> None:
         """Play; where the stored maps cannot be read the present run is shown again, never a picture that stands."""
@@ -200,33 +197,26 @@ class ViewerLink:
             await self._socket.send_bytes(_reply(number, answer))
 
     async def _send(self) -> None:
-        viewer, beat = self._viewer, 0.0
+        viewer, beat, due = self._viewer, 0.0, 0.0
         while True:
-            try:
-                async with asyncio.timeout(BEAT_S):
-                    await viewer.wake.wait()
-            except TimeoutError:
-                pass  # nothing new for a while: the beat below says that the server is alive
-            if viewer.wake.is_set():
-                await asyncio.sleep(GATHER_S)
+            await viewer.wake.wait()  # `Hub.beat` sets it too
+            if (early := due - time.monotonic()) > 0:
+                await asyncio.sleep(early)
             viewer.wake.clear()
-            free = not viewer.unacknowledged
-            gone = [name for hub, mine in self._hubs() for name in hub.gone(viewer, mine)] if free else []
-            batch = [data for hub, mine in self._hubs() for data in hub.take(viewer, mine)] if free else []
-            if not (batch or gone) and time.monotonic() - beat < BEAT_S:
-                continue
-            said: Json = {"now_s": time.time()}
-            if batch or gone:
-                viewer.batches += 1
-                viewer.unacknowledged = viewer.batches
-                said |= {"batch": viewer.batches, "gone": gone}
+            gone, batches = list[str](), list[bytes]()
+            if not viewer.unacknowledged:
+                viewer.news = False
+                gone = [name for hub, mine in self._hubs() for name in hub.gone(viewer, mine)]
+                batches = [data for hub, mine in self._hubs() if (data := hub.take(viewer, mine))]
+            now = time.monotonic()
             async with asyncio.timeout(self._stuck_s):
-                for data in batch:
+                if gone or now - beat >= BEAT_S:
+                    beat = now
+                    await self._socket.send_text(json.dumps({"now_s": time.time(), "gone": gone}))
+                for data in batches:
                     await self._socket.send_bytes(data)
-                await self._socket.send_text(json.dumps(said))
-            beat = time.monotonic()
-            if batch:
-                await asyncio.sleep(self._pause_s)
+            if batches:
+                beat, due = now, now + self._pause_s
 
 
 def _of_shelf(channel: str) -> bool:

@@ -16,8 +16,9 @@ from stream.alarms import AlarmBook
 from stream.codec import CodecError, decode, encode
 from stream.link_messages import SnapshotEnd, SnapshotRequest, StateBeat
 from stream.messages import Json, Severity, StateUpdate
+from stream.schema import Part
 from stream.settings import StreamSettings
-from stream.sockets import receive, send
+from stream.sockets import receive, receive_views, send
 from stream.state_server import StateServer, connect_asks, connect_deltas
 
 SOURCES = ("builder", "camera", "monitor", "session")
@@ -113,9 +114,11 @@ class _Feed:
         self._ask_at = 0.0
         self._number = b""
 
-    def advance(self) -> list[StateUpdate]:
-        """Take what waits on both sockets; returns what is new."""
-        new = self._take_snapshot() + self._take_deltas()
+    def advance(self, asks: bool, deltas: bool) -> list[StateUpdate]:
+        """Take what waits on those of the two sockets that have something; returns what is new."""
+        new = self._take_snapshot() if asks else []
+        if deltas:
+            new += self._take_deltas()
         if not self._synced and time.monotonic() >= self._ask_at:
             self._ask()
         return new
@@ -155,7 +158,7 @@ class _Feed:
 
     def _take_deltas(self) -> list[StateUpdate]:
         new: list[StateUpdate] = []
-        while (parts := receive(self.deltas)) is not None:
+        while (parts := receive_views(self.deltas)) is not None:
             message = self._decode(parts)
             if isinstance(message, StateBeat):
                 if message.epoch != self._epoch or message.sequence > self._sequence:
@@ -178,7 +181,7 @@ class _Feed:
         self.latest[update.channel] = update
         return True
 
-    def _decode(self, parts: list[bytes]) -> object:
+    def _decode(self, parts: Sequence[Part]) -> object:
         try:
             message = decode(parts)
         except CodecError:
@@ -210,10 +213,13 @@ class StateSubscriber:
     def poll(self, timeout_s: float) -> list[StateUpdate]:
         """Return the updates that are new, one per channel; empty after `timeout_s` without news."""
         until = time.monotonic() + timeout_s
+        new: dict[tuple[str, str], StateUpdate] = {}
+        left = 0.0  # what is there already is taken without waiting
         while True:
-            new: dict[tuple[str, str], StateUpdate] = {}
+            # Only those are asked that have something: looking into an empty socket costs as much as taking a message.
+            waiting = dict(self._poller.poll(int(1000 * min(left, ASK_AGAIN_S / 2)) + (left > 0)))
             for feed in self._feeds:
-                for update in feed.advance():
+                for update in feed.advance(feed.asks in waiting, feed.deltas in waiting):
                     # popped first: the order of the result is the order of publication
                     new.pop((feed.source, update.channel), None)
                     new[feed.source, update.channel] = update
@@ -223,7 +229,6 @@ class StateSubscriber:
                     (feed.source, channel): update for feed in self._feeds for channel, update in feed.latest.items()
                 }
                 return list(new.values())
-            self._poller.poll(int(1000 * min(left, ASK_AGAIN_S / 2)) + 1)
 
     def silence_s(self) -> dict[str, float | None]:
         """Return for how long nothing was heard of each source, s; None where nothing ever was. All beat at 2 Hz."""

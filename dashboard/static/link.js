@@ -3,16 +3,19 @@
 const KINDS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i2: Int16Array, i4: Int32Array, f4: Float32Array, f8: Float64Array };
 const SILENCE_MS = 3000;
 
-/** Split a binary message into its JSON envelope and its arrays. */
-export function decode(buffer) {
-  const length = new DataView(buffer).getUint32(0, true);
-  const envelope = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const arrays = {};
-  for (const entry of envelope.arrays) {
-    const count = entry.shape.reduce((a, b) => a * b, 1);
-    arrays[entry.name] = { ...entry, data: new KINDS[entry.dtype](buffer, 4 + length + entry.offset, count) };
+/** Split a binary message into its packets: of each the JSON envelope and the arrays. */
+export function* decode(buffer) {
+  const view = new DataView(buffer);
+  for (let start = 0; start < buffer.byteLength; start += view.getUint32(start + 4, true)) {
+    const length = view.getUint32(start, true);
+    const envelope = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, start + 8, length)));
+    const arrays = {};
+    for (const entry of envelope.arrays) {
+      const count = entry.shape.reduce((a, b) => a * b, 1);
+      arrays[entry.name] = { ...entry, data: new KINDS[entry.dtype](buffer, start + 8 + length + entry.offset, count) };
+    }
+    yield { envelope, arrays };
   }
-  return { envelope, arrays };
 }
 
 export class Link {
@@ -72,19 +75,22 @@ export class Link {
       }
       this.page.clock(said.now_s);
       this.page.online(true);
-      // A hidden tab gets no animation frame, keeps its credit, and so is sent nothing.
-      this.page.gone(said.gone ?? []);
-      if (said.batch) requestAnimationFrame(() => { this.page.paint(); this.say({ ack: said.batch }); });
+      this.page.gone(said.gone);
+      // What is gone is to leave the picture even where nothing else comes.
+      if (said.gone.length) this.page.request();
       return;
     }
-    const { envelope, arrays } = decode(data);
-    if (envelope.reply === undefined) {
-      this.page.put(envelope, arrays);
-      return;
+    let batch = 0;
+    for (const { envelope, arrays } of decode(data)) {
+      if (envelope.batch !== undefined) batch = envelope.batch;
+      else if (envelope.reply === undefined) this.page.put(envelope, arrays);
+      else {
+        this.waiting.get(envelope.reply)?.({ ...envelope, arrays });
+        this.waiting.delete(envelope.reply);
+      }
     }
-    const answer = this.waiting.get(envelope.reply);
-    this.waiting.delete(envelope.reply);
-    if (answer) answer({ ...envelope, arrays });
+    // A hidden tab gets no animation frame, keeps its credit, and so is sent nothing.
+    if (batch) requestAnimationFrame(() => { this.page.paint(); this.say({ ack: batch }); });
   }
 
   /** A connection can be half dead: the server beats once a second, so a longer silence means that it is gone. */

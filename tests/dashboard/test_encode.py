@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dashboard import colour
-from dashboard.encode import EXCLUDED, NOTHING, UNRESOLVED, clean, encode_update, map_pixels, pack, unpack
+from dashboard.encode import EXCLUDED, NOTHING, UNRESOLVED, clean, encode_update, map_pixels, pack, unpack, unpack_all
 from stream.messages import StateUpdate
 
 NAMES = ["OK", "LOW_SNR", "OCCLUDED", "NOT_YET_MEASURED"]
@@ -67,9 +67,27 @@ def test_pack_and_unpack_are_inverse(arrays, header):
 
 def test_arrays_are_aligned_so_that_a_browser_can_view_them():
     data = pack({"channel": "x"}, {"a": np.zeros(3, "u1"), "b": np.zeros(3, "f8")})
-    length = int.from_bytes(data[:4], "little")
-    assert (4 + length) % 8 == 0
-    assert all(entry["offset"] % 8 == 0 for entry in json.loads(data[4 : 4 + length])["arrays"])
+    length, whole = np.frombuffer(data, "<u4", 2).tolist()
+    assert length % 8 == 0
+    assert whole == len(data)
+    assert whole % 8 == 0
+    assert all(entry["offset"] % 8 == 0 for entry in json.loads(data[8 : 8 + length])["arrays"])
+
+
+def test_packets_stand_one_after_the_other():
+    both = pack({"channel": "x"}, {"a": np.arange(3, dtype="u1")}) + pack({"channel": "y"}, {"b": np.arange(5.0)})
+    assert [envelope["channel"] for envelope, _ in unpack_all(both)] == ["x", "y"]
+    assert unpack_all(both)[1][1]["b"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert unpack_all(b"") == []
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e-30, 1e20, -3e38])
+def test_a_map_of_one_value_has_codes(constant):
+    pixels = map_pixels(np.full((2, 2), constant, np.float32))
+    assert pixels.high > pixels.low
+    assert (pixels.codes == 3).all()
+    endless = map_pixels(np.array([[np.inf, 1.0, 2.0]], np.float32))
+    assert endless.codes.tolist() == [[NOTHING, 3, 65535]]
 
 
 def test_integers_of_eight_bytes_become_floats():

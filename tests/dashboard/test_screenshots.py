@@ -11,7 +11,7 @@ from serving import serving
 from stored import store_run
 
 READY = {
-    "live": "document.querySelector('[data-key=inspect]').dataset.state === 'fresh'",
+    "live": "document.querySelector('[data-key=inspect]')?.dataset.state === 'fresh'",
     "gallery": "document.querySelectorAll('.gallery .cell:not(.none)').length === 7",
     "runs": "document.querySelectorAll('.run-row').length === 2",
     "system": "document.querySelectorAll('.process').length === 7",

@@ -16,7 +16,7 @@ from web_process import free_port, wait_ready, web_process
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from dashboard.encode import unpack
+from dashboard.encode import unpack_all
 from stream.messages import SpectrumRequest
 from stream.state import StatePublisher
 
@@ -42,17 +42,17 @@ class Client:
         self.dialled.__exit__(*error)
 
     def batch(self, timeout_s=5.0):
-        """Return the next batch: channel -> (envelope, arrays), acknowledged."""
-        found = {}
+        """Return the next batch: channel -> (envelope, arrays), acknowledged; and what was said in text before it."""
         end = time.monotonic() + timeout_s
+        told = {"gone": []}
         while True:
             said = self.socket.recv(timeout=max(0.01, end - time.monotonic()))
-            if isinstance(said, bytes):
-                envelope, arrays = unpack(said)
-                found[envelope.get("channel", "reply")] = (envelope, arrays)
-            elif "batch" in (mark := json.loads(said)):
-                self.socket.send(json.dumps({"ack": mark["batch"]}))
-                return found, mark
+            if isinstance(said, str):
+                beat = json.loads(said)
+                told = beat | {"gone": told["gone"] + beat["gone"]}
+            elif "batch" in (packets := unpack_all(said))[0][0]:
+                self.socket.send(json.dumps({"ack": packets[0][0]["batch"]}))
+                return {packet[0]["channel"]: packet for packet in packets[1:]}, told
 
     def ask(self, **request) -> None:
         self.socket.send(json.dumps({"ask": request}))
@@ -61,8 +61,8 @@ class Client:
         end = time.monotonic() + timeout_s
         while True:
             said = self.socket.recv(timeout=max(0.01, end - time.monotonic()))
-            if isinstance(said, bytes) and "reply" in (envelope := unpack(said)[0]):
-                return envelope, unpack(said)[1]
+            if isinstance(said, bytes) and "reply" in (packet := unpack_all(said)[0])[0]:
+                return packet
 
 
 def test_the_page_loads_nothing_from_elsewhere(served):
@@ -188,7 +188,7 @@ def test_the_process_answers_soon_and_ends_cleanly(tmp_path):
             builder.publish("run", {"run_uid": "abc", "mode": "LIVE"})
             while not isinstance(said := link.recv(timeout=10), bytes):
                 pass
-            assert unpack(said)[0]["header"] == {"run_uid": "abc", "mode": "LIVE"}
+            assert unpack_all(said)[-1][0]["header"] == {"run_uid": "abc", "mode": "LIVE"}
             stopped = time.monotonic()
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
