@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# whole sites, killed processes and the demo have the machine to themselves
+PARALLEL := analyzers dashboard devices packaging physics plans stream
 export PYTHONUNBUFFERED := 1
 
 .PHONY: demo test bench install lint soak clean
@@ -12,7 +14,12 @@ demo: install
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m deploy.test_needs
+ifeq ($(ARGS),)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(PARALLEL:%=tests/%)
+	@$(BIN)/pytest $(PARALLEL:%=--ignore=tests/%)
+else
 	@$(BIN)/pytest $(ARGS)
+endif
 
 soak: $(VENV)/.installed-test
 	@NVDAC_SOAK=1 $(BIN)/pytest tests/stream/test_hostile_codec.py tests/faults/test_load.py tests/faults/test_tiled.py tests/flow/test_whole_load.py $(ARGS)

@@ -412,7 +412,7 @@ def test_a_queue_runs_plans_by_permission_and_leaves_the_rig_safe(
         # a plan that runs when the queue is left is aborted: safe, and the field holds
         assert queue.add("sweep", passes=50)["success"]
         assert queue.ask("queue_start")["success"]
-        until(lambda: pv("MW:ENABLE_RBV") == 1, 60, "the sweep", lambda: queue.log.read_text()[-3000:])
+        wait_for_a_sweep_in_the_field(site, pv)
     finally:
         queue.close()
     assert queue.process.returncode == 128 + signal.SIGTERM
