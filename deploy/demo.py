@@ -26,6 +26,7 @@ from deploy.output import emit_json
 from deploy.places import require_file, require_space
 from deploy.plan_arguments import HISTORY_NEEDS, history_settings
 from deploy.rig_file import RigFile, find_rig, load_rig
+from deploy.setup_files import load_setup
 from deploy.signals import held
 from deploy.site import Site
 from deploy.up import say_waiting
@@ -65,6 +66,7 @@ def run_demo(
     path = find_rig(rig_name)
     rig = load_rig(path, {"twin": {"seed": seed}} if seed is not None else None)
     _require_demo(path, rig)
+    load_setup(path, rig)
     name = _demo_name()
     data_dir = data or Path("data") / name
     require_space(data_dir, DEMO_MIB, "a demo")

@@ -17,6 +17,7 @@ from deploy.launch import RUNTIME_FLOOR_MIB
 from deploy.places import existing, free_mib, require_folder, require_plain
 from deploy.plan_arguments import HISTORY_NEEDS, history_settings
 from deploy.rig_file import RigFile, find_rig, load_rig
+from deploy.setup_files import load_setup
 from deploy.site import LONGEST_RUNTIME_DIR, Site, running_sites, runtime_root, take_port
 from deploy.up import default_data_dir
 
@@ -55,7 +56,15 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
         rig = load_rig(find_rig(rig_name))
     except DeployError as error:
         return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), "mend the file")]
-    findings += [_rig(rig_name, rig), _ports(rig), _epics(rig), _ring(rig), _cores(rig), _other_hosts(rig)]
+    findings += [
+        _rig(rig_name, rig),
+        _setup(rig_name, rig),
+        _ports(rig),
+        _epics(rig),
+        _ring(rig),
+        _cores(rig),
+        _other_hosts(rig),
+    ]
     findings += _instruments(rig)
     findings += [Finding(*told) for told in guard_findings(rig)]
     if warm:
@@ -160,6 +169,16 @@ def _rig(rig_name: str, rig: RigFile) -> Finding:
         return Finding("rig file", False, f"[plan]: {error}", "mend the section")
     without = f"; no {', '.join(missing)}: field histories are refused" if missing else ""
     return Finding("rig file", True, f"{rig_name}: every key known{without}")
+
+
+def _setup(rig_name: str, rig: RigFile) -> Finding:
+    """Say which cell, sample, load and optics a run would name."""
+    try:
+        files = load_setup(find_rig(rig_name), rig)
+    except DeployError as error:
+        return Finding("setup files", False, str(error).replace("\n", "; "), "see docs/reference/setup-files.md")
+    said = [f"{name} {file.path.name} (version {file.values.version})" for name, file in files.items()]
+    return Finding("setup files", True, ", ".join(said))
 
 
 def _ports(rig: RigFile) -> Finding:

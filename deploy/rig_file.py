@@ -91,6 +91,25 @@ class SampleSection:
 
 
 @dataclass(frozen=True)
+class SetupSection:
+    """Section `[setup]`: what is in the cell and how it is seen, one file each (`deploy.setup_files`).
+
+    Each is a path from the rig file's folder, or the name of a file that comes with nvdac.
+    """
+
+    __pydantic_config__ = FORBID
+
+    cell: str = ""
+    """Anvil, gasket, medium, wire, ruby."""
+    sample: str = ""
+    """The crystal and its leads."""
+    load: str = ""
+    """The pressure point."""
+    optics: str = ""
+    """Objective, pixel size, flips, filters, laser power."""
+
+
+@dataclass(frozen=True)
 class PlanSection:
     """Section `[plan]`: what a session does unless told otherwise."""
 
@@ -143,6 +162,7 @@ class RigFile:
     devices: DevicesSettings
     stream: StreamSection = field(default_factory=StreamSection)
     sample: SampleSection = field(default_factory=SampleSection)
+    setup: SetupSection = field(default_factory=SetupSection)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     plan: PlanSection = field(default_factory=PlanSection)
     guard: GuardSettings = field(default_factory=GuardSettings)
@@ -205,20 +225,21 @@ def load_rig(path: Path, overrides: dict[str, dict[str, Any]] | None = None) -> 
     try:
         return TypeAdapter(RigFile).validate_python(values)
     except ValidationError as error:
-        raise DeployError("\n".join(_explain(path, row) for row in error.errors()[:5])) from error
+        example = RIGS / "twin-s1.toml"
+        raise DeployError("\n".join(explain_key(path, row, RigFile, example) for row in error.errors()[:5])) from error
 
 
-def _explain(path: Path, row: Any) -> str:
-    """Return one line for one validation error."""
+def explain_key(path: Path, row: Any, kind: Any, example: Path) -> str:
+    """Return one line for one validation error of a file that holds a `kind`; `example` is a good one."""
     location = [str(part) for part in row["loc"]]
     where = ".".join(location)
     if row["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        valid = _keys_at(RigFile, location[:-1])
+        valid = _keys_at(kind, location[:-1])
         near = difflib.get_close_matches(location[-1], valid, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"valid names: {', '.join(valid)}"
         return f"{path}: unknown key {where!r}; {hint}"
     if row["type"] in ("missing", "missing_argument"):
-        return f"{path}: {where!r} is missing; add it (see deploy/rigs/twin-s1.toml for an example)"
+        return f"{path}: {where!r} is missing; add it (see {example.parent.name}/{example.name} for an example)"
     if row["type"] == "value_error":  # of a whole section: said by us, in full
         return f"{path}: {f'[{where}] ' if where else ''}{row['msg'].removeprefix('Value error, ')}"
     return f"{path}: {where!r}: {row['msg']} (it is {row['input']!r})"

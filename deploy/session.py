@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from bluesky.utils import Msg, ProgressBarManager
@@ -13,10 +14,12 @@ from deploy.control import ControlListener
 from deploy.engine import SessionEngine, say_hold
 from deploy.errors import DeployError
 from deploy.rig_file import RigFile
+from deploy.setup_files import load_setup, naming
 from deploy.site import Site
 from devices.epics import DeviceError
 from devices.lease import LeaseKeeper
 from devices.rig import Rig, connect_rig
+from plans.settings import PreconditionError
 from stream.archive_tiled import DocumentArchive
 from stream.state import StatePublisher
 
@@ -80,8 +83,9 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     Raises
     ------
     DeployError
-        Where a device does not connect, naming its PVs.
+        Where a device does not connect, naming its PVs, or a file of `[setup]` is missing or not valid.
     """
+    load_setup(Path(site.rig_file), rig_file)
     stream = rig_file.stream_settings(site.runtime_dir, site.data_dir)
     publisher = StatePublisher(stream, "session")
     rig: Rig | None = None
@@ -97,6 +101,8 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
         raise DeployError(str(error)) from error
     archive = DocumentArchive(stream, site.tiled_uri)
     engine = SessionEngine()
+    # read anew at each start: a load is told by changing its file
+    engine.md_normalizer = naming(Path(site.rig_file), rig_file, PreconditionError)
     engine.subscribe(cast("Any", archive))
     engine.ask_field = (lambda: ask_field(rig)) if interactive else say_hold
     if interactive:

@@ -11,6 +11,7 @@ import typer
 from deploy import processes
 from deploy.launch import Parts, launch, make_site, wait_until_ready
 from deploy.rig_file import find_rig, load_rig
+from deploy.setup_files import load_setup
 from deploy.site import Site
 
 
@@ -25,10 +26,12 @@ def bring_up(rig_name: str, data: Path | None, site_name: str | None, *, allow_c
     Raises
     ------
     DeployError
-        Where the rig file is wrong, a port is in use, or a process does not start; then nothing is left running.
+        Where the rig file or one that it names in `[setup]` is wrong, a port is in use, or a process does not start;
+        then nothing is left running.
     """
     path = find_rig(rig_name)
     rig = load_rig(path)
+    load_setup(path, rig)
     parts = Parts()
     site = make_site(site_name or rig.rig.name, path, rig, data or default_data_dir(), parts)
     try:

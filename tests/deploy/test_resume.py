@@ -100,6 +100,7 @@ def test_a_killed_warming_goes_on_where_it_was(user: User) -> None:
         new, old = runs[said["run_uid"]], runs[said["resumes"]]
         assert old[-1][1]["reason"] == DIED
         assert new[0][1]["resumes"] == said["resumes"]
+        assert [start["setup"]["sample"]["values"]["name"] for start in (old[0][1], new[0][1])] == ["S1", "S1"]
         assert new[0][1]["ledger"]["history"] == "ZFC_FW"
         assert (new[-1][0], new[-1][1]["exit_status"]) == ("stop", "success")
         assert "ledger: NORMAL_STATE" in new[-1][1]["reason"], "the closing reference is in the normal state"
