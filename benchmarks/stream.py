@@ -45,17 +45,17 @@ LIMITS = {
 LOG = logging.getLogger("benchmarks.stream")
 
 
-def ring_cost(passes: int = PASSES, **changes: Any) -> tuple[float, int]:
+def ring_cost(passes: int = PASSES, rate_hz: float = RATE_HZ, **changes: Any) -> tuple[float, int]:
     """Return (CPU s per GB, frames lost) of the ring and two workers."""
-    with ring(RATE_HZ, **changes) as (ours, control, inbox):
+    with ring(rate_hz, **changes) as (ours, control, inbox):
         before = cpu_s(ours.group)
         ours.sweep(control, inbox, passes)
         return (cpu_s(ours.group) - before) / gigabytes(passes), ours.lost
 
 
-def bare_cost(passes: int = PASSES) -> float:
+def bare_cost(passes: int = PASSES, rate_hz: float = RATE_HZ) -> float:
     """Return the CPU s per GB of the pixels' work alone, in one thread: each frame copied once and added once."""
-    images, batch, cube = frames(SIZE), max(1, int(RATE_HZ * GATHER_S)), Cube(FREQUENCIES, SIZE, SIZE, "<u2")
+    images, batch, cube = frames(SIZE), max(1, int(rate_hz * GATHER_S)), Cube(FREQUENCIES, SIZE, SIZE, "<u2")
     with tempfile.TemporaryDirectory() as folder:
         memory = create_ring(Path(folder) / "ring", StreamSettings("", "").ring_mib, (SIZE, SIZE), "<u2")
         due = before = 0.0
@@ -64,7 +64,7 @@ def bare_cost(passes: int = PASSES) -> float:
                 due, before = time.monotonic(), time.thread_time()
             if number >= 0:
                 time.sleep(max(0.0, due - time.monotonic()))
-                due += 1 / RATE_HZ
+                due += 1 / rate_hz
             key = SlotKey(1, 0, abs(number))
             memory.write(number % memory.slots, key, images[number % FREQUENCIES], 0.0, checked=False)
             if number % batch == batch - 1:
@@ -78,7 +78,7 @@ def per_gigabyte(cost_s: float, share: float, passes: int) -> float:
     return cost_s / (gigabytes(passes) * share) if share > 0.0 else math.inf
 
 
-def peer_cost(name: str, passes: int = PASSES) -> tuple[float, float]:
+def peer_cost(name: str, passes: int = PASSES, rate_hz: float = RATE_HZ) -> tuple[float, float]:
     """Return (CPU s, share of the frames that arrived) of a peer with two consumers."""
     count = passes * FREQUENCIES
     variables = {"EPICS_PVAS_INTF_ADDR_LIST": "127.0.0.1", "EPICS_PVA_ADDR_LIST": "127.0.0.1"}
@@ -86,7 +86,7 @@ def peer_cost(name: str, passes: int = PASSES) -> tuple[float, float]:
     variables |= {"EPICS_PVA_BROADCAST_PORT": str(free_port())}
     with tempfile.TemporaryDirectory() as folder, processes() as start:
         place = CHANNEL if name == "pvapy" else f"ipc://{folder}/bridge"
-        source = start(f"{name}_source", place, SIZE, count, RATE_HZ, **variables)
+        source = start(f"{name}_source", place, SIZE, count, rate_hz, **variables)
         sinks = [start(f"{name}_sink", place, SIZE, count, half, **variables) for half in range(2)]
         group = [source, *sinks]
         for process in sinks:
@@ -127,21 +127,21 @@ def latency_ms() -> tuple[float, int]:
         return float(np.percentile(delays, 95)) * 1000, ours.lost
 
 
-def measure(rounds: int, passes: int) -> dict[str, float]:
+def measure(rounds: int, passes: int, rate_hz: float) -> dict[str, float]:
     """Run everything in turns and return the figures."""
     rows: dict[str, list[float]] = {"ring": [], "tcp": [], "karabo": [], "pvapy": []}
     arrived: dict[str, list[float]] = {name: [] for name in rows}
     lost = 0
     bare: list[float] = []
     for _ in range(rounds):
-        bare.append(bare_cost(passes))
+        bare.append(bare_cost(passes, rate_hz))
         for name, ours in (("ring", ring_cost), ("tcp", tcp_cost)):
-            cost, missing = ours(passes)
+            cost, missing = ours(passes, rate_hz)
             arrived[name].append(1.0 - missing / (passes * FREQUENCIES))
             rows[name].append(per_gigabyte(cost * gigabytes(passes), arrived[name][-1], passes))
             lost += missing
         for name in ("karabo", "pvapy"):
-            cost, share = peer_cost(name, passes)
+            cost, share = peer_cost(name, passes, rate_hz)
             arrived[name].append(share)
             rows[name].append(per_gigabyte(cost, share, passes))
     delay, missing = latency_ms()
@@ -157,6 +157,7 @@ def measure(rounds: int, passes: int) -> dict[str, float]:
         **{f"{name}_arrived": min(shares) for name, shares in arrived.items()},
         "tile_latency_ms_p95": delay,
         "frames_lost": lost + missing,
+        "rate_hz": rate_hz,
         "load_1min": os.getloadavg()[0],
         **LIMITS,
     }
@@ -168,9 +169,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file of the result")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--passes", type=int, default=PASSES)
+    parser.add_argument("--rate-hz", type=float, default=RATE_HZ, help="frames per second of every source")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    result = measure(arguments.rounds, arguments.passes)
+    result = measure(arguments.rounds, arguments.passes, arguments.rate_hz)
     text = json.dumps(result, indent=2)
     LOG.info("%s", text)
     if arguments.json is not None:

@@ -47,9 +47,9 @@ class TcpBands(Ring):
         super().__init__(start_away, folder, rate_hz, tcp_port=_free_ports(), **changes)
 
 
-def tcp_cost(passes: int = PASSES, **changes: Any) -> tuple[float, int]:
+def tcp_cost(passes: int = PASSES, rate_hz: float = RATE_HZ, **changes: Any) -> tuple[float, int]:
     """Return (CPU s per GB, frames lost) of the frame server and two workers over TCP."""
-    with ring(RATE_HZ, TcpBands, **changes) as (ours, control, inbox):
+    with ring(rate_hz, TcpBands, **changes) as (ours, control, inbox):
         before = cpu_s(ours.group)
         ours.sweep(control, inbox, passes)
         return (cpu_s(ours.group) - before) / gigabytes(passes), ours.lost
