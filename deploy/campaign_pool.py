@@ -72,7 +72,7 @@ def run_all(
         number = futures[future]
         try:
             result = future.result()
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a run ends with, on whatever host, the others go on
             failed[number] = str(error).splitlines()[0] if str(error) else type(error).__name__
         else:
             done(number, result)
