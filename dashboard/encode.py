@@ -191,7 +191,9 @@ def _json(value: Json) -> str:
         return json.dumps(clean(value), allow_nan=False, separators=(",", ":"))
 
 
-def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None, missing: str = "status") -> bytes:
+def encode_update(
+    update: StateUpdate, limits: tuple[float, float] | None = None, missing: str = "status", arrows: str = ""
+) -> bytes:
     """Return the packet of a channel update; a two-dimensional `value` becomes pixels.
 
     Parameters
@@ -202,6 +204,8 @@ def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None
         Colour limits of the channel's view, the least range of the pixel codes.
     missing
         What a NaN means: what the `status` says, or `nothing`.
+    arrows
+        Array that goes with the pixels; others of a map do not.
     """
     arrays = dict(update.arrays)
     extra: dict[str, Json] = {}
@@ -210,7 +214,7 @@ def encode_update(update: StateUpdate, limits: tuple[float, float] | None = None
         words = [str(name) for name in cast(list[object], names)] if isinstance(names, list | tuple) else []
         status = arrays.pop("status", None) if missing == "status" else None
         # What the pixel codes say is not sent twice, nor what no view shows.
-        arrays = {"value": arrays["value"]}
+        arrays = {name: arrays[name] for name in ("value", arrows) if name in arrays}
         pixels = map_pixels(arrays["value"], status, words, limits)
         arrays["value"] = pixels.codes
         extra["value"] = {"pixels": True, "low": pixels.low, "high": pixels.high}

@@ -21,7 +21,9 @@ GATHER_S = 0.012
 RETRY_S = 1.0
 """Pause before the state plane is connected to again, s."""
 SOURCES_S = 0.25
-"""How often it is said which publishers are heard, s: with the page's patience a killed one shows within 2 s."""
+"""How often it is said which publishers are heard, s."""
+SILENT_S = 1.4
+"""Silence after which the page calls a publisher lost, s: all beat at 2 Hz, so a killed one shows within 2 s."""
 SOURCES_CHANNEL = ("web", "sources")
 """(source, channel) of our own: which publishers are heard."""
 ASK_TIMEOUT_S = 5.0

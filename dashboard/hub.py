@@ -165,5 +165,8 @@ class Hub:
     def _bytes(slot: _Slot) -> bytes:
         if slot.encoded is None:
             view = view_of(slot.update.channel) if "value" in slot.update.arrays else None
-            slot.encoded = encode_update(slot.update, view.limits, view.missing) if view else encode_update(slot.update)
+            if view is None:
+                slot.encoded = encode_update(slot.update)
+            else:
+                slot.encoded = encode_update(slot.update, view.limits, view.missing, view.arrows)
         return slot.encoded

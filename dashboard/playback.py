@@ -14,8 +14,10 @@ from typing import Any, cast
 import numpy as np
 
 from dashboard.hub import Hub
+from dashboard.shelf import SHEAR_CHANNEL, shear_update
 from stream.messages import Json, StateUpdate
 from stream.stored_maps import RunDocuments, StoredRun, marked_points, read_some, run_documents, status_names
+from stream.stored_stress import read_shear, shear_file
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +27,8 @@ GAP_S = 20.0
 """Distance of sweeps whose times are not known, s."""
 FILM_PX = 64
 SOURCE = "replay"
-PLANES = ("s", "s_status", "sigma_s", "sigma_zz_gpa", "sigma_zz_status", "tau_gpa", "tau_status", "chi2", "status")
-MAPS = (("s", "s", "s_status", "1"), ("sigma_zz", "sigma_zz_gpa", "sigma_zz_status", "GPa"),
-        ("tau", "tau_gpa", "tau_status", "GPa"))  # fmt: skip
+PLANES = ("s", "s_status", "sigma_s", "sigma_zz_gpa", "sigma_zz_status", "chi2", "status")
+MAPS = (("s", "s", "s_status", "1"), ("sigma_zz", "sigma_zz_gpa", "sigma_zz_status", "GPa"))
 """(channel, plane, its status, unit)."""
 
 
@@ -73,6 +74,9 @@ class Playback:
             self._products, _ = await asyncio.to_thread(read_some, self.run.products, names)
         else:
             self._products = {}
+        path, why = await asyncio.to_thread(shear_file, self._data_dir, self.run.run_uid)
+        found, why = (None, why) if path is None else await asyncio.to_thread(read_shear, path)
+        self._put(SHEAR_CHANNEL, *shear_update(self.run.run_uid, found, why))
         while True:
             shown = self.position
             await self._show(shown)

@@ -26,9 +26,10 @@ from starlette.websockets import WebSocket
 
 from dashboard.commands import Asker as CommandAsker
 from dashboard.commands import Commands
-from dashboard.feed import Asker, Feed, Spectra, Subscriber
+from dashboard.feed import SILENT_S, Asker, Feed, Spectra, Subscriber
 from dashboard.guard import Guard
 from dashboard.hub import Hub
+from dashboard.patience import MOST_HEAD_BYTES, ImpatientProtocol
 from dashboard.settings import DashboardProcess, DashboardSettings
 from dashboard.shelf import Shelf
 from dashboard.viewer_link import ViewerLink
@@ -81,7 +82,11 @@ def build_app(
     began = time.monotonic()
     hub, spectra = Hub(), Spectra(connect_asker)
     index = (STATIC / "index.html").read_text()
-    description = page_description() | {"metrics": dict(settings.metrics_urls), "control": commands is not None}
+    description = page_description() | {
+        "metrics": dict(settings.metrics_urls),
+        "control": commands is not None,
+        "silent_s": SILENT_S,
+    }
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
@@ -98,7 +103,7 @@ def build_app(
                 _into(loop, partial(hub.put, update))
 
         feed = Feed(subscribe, sink, about)
-        shelf = Shelf(data_dir, settings.tiled_uri, lambda: hub.is_wanted("runs"), keep) if data_dir else None
+        shelf = Shelf(data_dir, settings.tiled_uri, hub, keep) if data_dir else None
 
         async def beat() -> None:
             while True:
@@ -179,6 +184,8 @@ def uvicorn_config(app: Starlette, settings: DashboardSettings) -> uvicorn.Confi
     """Return how the application is served: nothing of a request is logged."""
     return uvicorn.Config(
         app,
+        http=ImpatientProtocol,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         log_config=None,
         access_log=False,
         lifespan="on",

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from dashboard.hub import OURS
 from stream.messages import Json, StateUpdate
@@ -21,6 +21,7 @@ from stream.stored_maps import (
     status_names,
     stored_runs,
 )
+from stream.stored_stress import ShearMap, read_shear, shear_file
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,26 @@ LOOK_S = 4.0
 """How often the shelf is looked at, s."""
 GALLERY_RUNS = 8
 """Rows of the gallery."""
+SHEAR_CHANNEL = "map/tau"
+"""Channel of the shear stress."""
 EDGE_PX = 64
 """Longest edge of a picture, pixels."""
 
 
+class Wanted(Protocol):
+    """What the shelf needs to know of the page: `dashboard.hub.Hub`."""
+
+    def is_wanted(self, channel: str) -> bool:
+        """Return whether any viewer shows a channel."""
+        ...
+
+    def header(self, channel: str) -> Json:
+        """Return the header of a channel's newest update."""
+        ...
+
+
 class Shelf:
-    """A thread that lists stored runs and reads small maps of the newest.
+    """A thread that lists stored runs, reads small maps of the newest, and finds the shear stress of the present load.
 
     Parameters
     ----------
@@ -41,21 +56,20 @@ class Shelf:
         Folder with `processed/` and `documents/`.
     tiled_uri
         Address of the Tiled server; empty without one.
-    wanted
-        Says whether any viewer looks at stored runs.
+    page
+        Says what viewers look at, and which run is the present one.
     sink
         Takes the updates.
     """
 
-    def __init__(
-        self, data_dir: str, tiled_uri: str, wanted: Callable[[], bool], sink: Callable[[list[StateUpdate]], None]
-    ) -> None:
+    def __init__(self, data_dir: str, tiled_uri: str, page: Wanted, sink: Callable[[list[StateUpdate]], None]) -> None:
         self._data_dir, self._tiled_uri = data_dir, tiled_uri
-        self._wanted, self._sink = wanted, sink
+        self._page, self._sink = page, sink
         self._stop = threading.Event()
         self._number = 0
         self._seen: set[Path] = set()
         self._facts: dict[tuple[str, float], Json] = {}
+        self._shear: object = None
         self._thread = threading.Thread(target=self._run, name="shelf", daemon=True)
 
     def start(self) -> None:
@@ -68,15 +82,30 @@ class Shelf:
         self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
-        looked = 0.0
+        looks = {"runs": self._look, SHEAR_CHANNEL: self._look_for_shear}
+        looked = dict.fromkeys(looks, 0.0)
         while not self._stop.wait(0.2):
-            if not self._wanted() or time.monotonic() - looked < LOOK_S:
-                continue
-            try:
-                self._look()
-            except Exception:
-                log.exception("the stored runs cannot be looked at")
-            looked = time.monotonic()
+            for channel, look in looks.items():
+                if not self._page.is_wanted(channel) or time.monotonic() - looked[channel] < LOOK_S:
+                    continue
+                try:
+                    look()
+                except Exception:
+                    log.exception("what is stored cannot be looked at")
+                looked[channel] = time.monotonic()
+
+    def _look_for_shear(self) -> None:
+        """Show the shear stress of the present run's load, or say why there is none."""
+        run_uid = str(self._page.header("run").get("run_uid", ""))
+        if not run_uid:
+            return
+        path, why = shear_file(self._data_dir, run_uid)
+        state = (run_uid, why, None if path is None else (path, path.stat().st_mtime))
+        if state == self._shear:
+            return
+        found, why = (None, why) if path is None else read_shear(path)
+        self._put(SHEAR_CHANNEL, *shear_update(run_uid, found, why))
+        self._shear = state
 
     def _look(self) -> None:
         on_disk = stored_runs(self._data_dir)
@@ -142,6 +171,14 @@ class Shelf:
     def _put(self, channel: str, header: Json, arrays: dict[str, Any]) -> None:
         self._number += 1
         self._sink([StateUpdate(OURS, "", self._number, channel, time.time(), header, arrays)])
+
+
+def shear_update(run_uid: str, found: ShearMap | None, why: str) -> tuple[Json, dict[str, Any]]:
+    """Return header and arrays of the channel `map/tau` of a run: the map, or `why` there is none."""
+    if found is None:
+        return {"run_uid": run_uid, "why": why}, {}
+    arrays = {"value": found.tau_gpa, "status": found.status, "arrows": found.arrows}
+    return found.header | {"run_uid": run_uid}, arrays
 
 
 def _mean_pressure(planes: dict[str, Any], attributes: Json) -> float | None:

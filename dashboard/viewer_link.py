@@ -8,11 +8,12 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dashboard.commands import VIEW_ONLY, Commands
+from dashboard.cut import is_line, spectra_along
 from dashboard.encode import pack
 from dashboard.feed import Spectra
 from dashboard.hub import Hub, Viewer
@@ -29,6 +30,7 @@ MOST_COMMANDS = 8
 """Requests to the session that one browser may have on their way."""
 MOST_SPEED = 1e6
 """Highest speed of a replay."""
+NO_SPECTRA = "a replay shows stored maps; their spectra are fitted again by `nvdac replay`"
 REQUEST_FIELDS = ("sweep", "y0", "y1", "x0", "x1")
 
 
@@ -61,6 +63,8 @@ class ViewerLink:
         self._playing: asyncio.Task[None] | None = None
         self._asked: Json | None = None
         self._asking: asyncio.Task[None] | None = None
+        self._line: Json | None = None
+        self._cutting: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
         """Accept the websocket, send batches and answer until the browser goes."""
@@ -82,17 +86,19 @@ class ViewerLink:
             log.debug("a browser left")
         finally:
             self._hub.viewers.discard(self._viewer)
-            for task in (*both, self._asking, self._playing):
+            for task in (*both, self._asking, self._cutting, self._playing):
                 if task is not None:
                     task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
     async def _receive(self) -> None:
         while True:
-            text = await self._socket.receive_text()
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code") or 1000)
             try:
-                said = json.loads(text)
-            except ValueError as problem:
+                said = json.loads(message.get("text") or "")
+            except (ValueError, RecursionError) as problem:
                 raise BadRequestError("not JSON") from problem
             if not isinstance(said, dict):
                 raise BadRequestError("not an object")
@@ -108,6 +114,10 @@ class ViewerLink:
                 self._asked = cast(Json, request)
                 if self._asking is None or self._asking.done():
                     self._asking = asyncio.create_task(self._answer())
+            case {"cut": dict(line)}:
+                self._line = cast(Json, line)
+                if self._cutting is None or self._cutting.done():
+                    self._cutting = asyncio.create_task(self._cut())
             case {"play": str(run_uid), "speed": float() | int() as speed}:
                 self._play(run_uid, float(speed))
             case {"control": dict(request)}:
@@ -117,7 +127,7 @@ class ViewerLink:
             case {"steer": dict(steer)}:
                 self._steer(cast(Json, steer))
             case _:
-                raise BadRequestError("neither ack, show, ask, play, steer, control nor live")
+                raise BadRequestError("neither ack, show, ask, cut, play, steer, control nor live")
 
     def _command(self, request: Json) -> None:
         if len(self._doing) >= MOST_COMMANDS:
@@ -185,16 +195,32 @@ class ViewerLink:
             number = asked.get("id", 0)
             numbers = [asked.get(name) for name in REQUEST_FIELDS]
             if not all(type(value) is int and -1 <= value < 65536 for value in numbers):
-                await self._socket.send_bytes(pack({"reply": number, "refused": "the region is not valid"}, {}))
-                continue
-            if self._playback is not None:
-                why = "a replay shows stored maps; their spectra are fitted again by `nvdac replay`"
-                await self._socket.send_bytes(pack({"reply": number, "refused": why}, {}))
-                continue
-            sweep, y0, y1, x0, x1 = cast(list[int], numbers)
-            run_uid = str(self._hub.header("run").get("run_uid", ""))
-            answer = await self._spectra.ask(SpectrumRequest(run_uid, sweep, y0, y1, x0, x1))
+                answer = "the region is not valid"
+            elif self._playback is not None:
+                answer = NO_SPECTRA
+            else:
+                sweep, y0, y1, x0, x1 = cast(list[int], numbers)
+                answer = await self._spectra.ask(SpectrumRequest(self._run_uid(), sweep, y0, y1, x0, x1))
             await self._socket.send_bytes(_reply(number, answer))
+
+    def _run_uid(self) -> str:
+        return str(self._hub.header("run").get("run_uid", ""))
+
+    async def _cut(self) -> None:
+        """Answer with the spectra along a line; while one is cut only the newest further line is kept."""
+        while self._line is not None:
+            line, self._line = self._line, None
+            number = line.get("id", 0)
+            if not is_line(line):
+                found = "the line is not valid"
+            elif self._playback is not None:
+                found = NO_SPECTRA
+            else:
+                found = await spectra_along(line, self._run_uid(), self._spectra.ask)
+            said = pack({"reply": number, "refused": found}, {}) if isinstance(found, str) else None
+            await self._socket.send_bytes(
+                said or pack({"reply": number, "header": found[0]}, cast("dict[str, Any]", found[1]))
+            )
 
     async def _send(self) -> None:
         viewer, beat, due = self._viewer, 0.0, 0.0

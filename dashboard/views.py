@@ -8,11 +8,13 @@ from dashboard import colour
 
 PAGES = {
     "live": ("main", "strip", "charts", "side", "film"),
+    "stress": ("maps", "shear", "cut"),
     "gallery": ("gallery",),
     "runs": ("runs",),
     "system": ("table", "log"),
 }
-"""Page -> its places. Live: the large map, the row beneath it, the middle and the right column, the bottom row."""
+"""Page -> its places. Live: the large map, the row beneath it, the middle and the right column, the bottom row.
+Stress: the map that is cut, the two beneath it, the spectra along the cut."""
 PLACES = tuple(place for places in PAGES.values() for place in places)
 """Where a view may stand."""
 
@@ -24,7 +26,7 @@ class View:
     key: str
     """Name of the panel, unique."""
     kind: str
-    """What draws it: `map`, `spectrum`, `inspect`, `curves`, `decision`, `devices`, `workers`, `events`, `film`,
+    """What draws it: `map`, `spectrum`, `inspect`, `cut`, `curves`, `decision`, `devices`, `workers`, `events`, `film`,
     `gallery`, `runs`, `processes`, `alarms`."""
     title: str
     """Heading."""
@@ -42,6 +44,8 @@ class View:
     """Colour limits; None takes the 2nd to 98th percentile of what is there."""
     missing: str = "status"
     """What a NaN of the map means: what its `status` says, or `nothing` (left empty)."""
+    arrows: str = ""
+    """Array of the channel with arrows over the map: (n, 4) x_px, y_px, length, degrees from +x towards +y."""
     digits: int = 3
     """Digits after the point where a value is written out."""
     low_means: str = ""
@@ -106,6 +110,22 @@ VIEWS: tuple[View, ...] = (
         "film", "film", "Maps so far", "film/", "film", "the first final map",
         colours="RdBu_r", limits=(0.92, 1.08), stale_when="never",
         reads=("plan", "decision", "run", "sweep"),
+    ),
+    View(
+        "cut_s", "map", "Magnetic ratio s = B/H", "map/s", "maps", "the first sweep at 97 G and its reference",
+        colours="RdBu_r", limits=(0.92, 1.08), digits=4, reads=("run", "sweep", "curve/s"),
+    ),
+    View(
+        "cut_sigma", "map", "Normal stress σ_ZZ", "map/sigma_zz", "shear", "a sweep with both doublets resolved",
+        unit="GPa", colours="acton", digits=2, reads=("run", "sweep", "curve/s"),
+    ),
+    View(
+        "tau", "map", "Shear stress τ on the culet", "map/tau", "shear", "the joint fit of this load's stress map",
+        unit="GPa", colours="lajolla", digits=2, stale_when="never", arrows="arrows", reads=("run", "curve/s"),
+    ),
+    View(
+        "cut", "cut", "Spectra along a line", "map/s", "cut", "spectra: Shift and drag draws a line on any map",
+        unit="%", stale_s=20.0, reads=("run", "curve/s"),
     ),
     View(
         "gallery", "gallery", "Maps of s over temperature and normal stress", "gallery/", "gallery",

@@ -21,8 +21,8 @@ from stream.settings import StreamSettings
 from stream.sockets import receive, receive_views, send
 from stream.state_server import StateServer, connect_asks, connect_deltas
 
-SOURCES = ("builder", "camera", "monitor", "session")
-"""Who publishes."""
+SOURCES = ("builder", "camera", "monitor", "session", "guard")
+"""Who publishes, where the rig has it."""
 EVENTS = 200
 """Lines that the channel `events` keeps."""
 ASK_AGAIN_S = 0.5
@@ -39,7 +39,7 @@ class StatePublisher:
     settings
         Where the sockets are.
     source
-        `builder`, `camera`, `monitor` or `session`; one process each.
+        One of `SOURCES`; one process each.
     """
 
     def __init__(self, settings: StreamSettings, source: str) -> None:

@@ -56,7 +56,7 @@ export class SpectrumPanel extends ChartPanel {
 
 export class InspectPanel extends ChartPanel {
   get value() { return this.page.spectrum; }
-  isStale() { return !this.page.isOnline; }
+  isStale() { return !this.page.isOnline || this.page.silence("builder") > 0; }
 
   paint() {
     const reply = this.value;
@@ -157,7 +157,7 @@ export class CurvesPanel extends ChartPanel {
       const tc = this.onset(point);
       if (tc !== null) plot.vertical(tc, pointColour(i), { dash: [6, 3], width: 1.2 });
       const name = make("span", "", `★ ${point.name}`, tc === null ? "" : ` Tc ${fixed(tc, 0)} K`);
-      name.style.color = pointColour(i);
+      name.style.color = `color-mix(in srgb, ${pointColour(i)} 68%, var(--text))`;
       words.push(name, "  ");
     });
     if (foretold.length) words.push("dashed: expected, ± 2σ");

@@ -83,14 +83,24 @@ export class Link {
     let batch = 0;
     for (const { envelope, arrays } of decode(data)) {
       if (envelope.batch !== undefined) batch = envelope.batch;
-      else if (envelope.reply === undefined) this.page.put(envelope, arrays);
+      else if (envelope.reply === undefined) this.put(envelope, arrays);
       else {
         this.waiting.get(envelope.reply)?.({ ...envelope, arrays });
         this.waiting.delete(envelope.reply);
       }
     }
-    // A hidden tab gets no animation frame, keeps its credit, and so is sent nothing.
-    if (batch) requestAnimationFrame(() => { this.page.paint(); this.say({ ack: batch }); });
+    // The credit comes back whatever happens while painting, or the page would stand still. A hidden tab gets no
+    // animation frame, keeps its credit, and so is sent nothing.
+    if (batch) requestAnimationFrame(() => { try { this.page.paint(); } finally { this.say({ ack: batch }); } });
+  }
+
+  /** One update that the page stumbles over does not cost it the others of its batch. */
+  put(envelope, arrays) {
+    try {
+      this.page.put(envelope, arrays);
+    } catch (error) {
+      console.error(envelope.channel, error);
+    }
   }
 
   /** A connection can be half dead: the server beats once a second, so a longer silence means that it is gone. */
@@ -110,14 +120,17 @@ export class Link {
     });
   }
 
-  /** Ask for the spectrum of a region; resolves to {header, arrays} or {refused}. Only the newest question is answered. */
-  ask(region) {
+  /**
+   * Ask for the spectrum of a region, or with `what` "cut" for those along a line; resolves to {header, arrays} or
+   * {refused}. Only the newest question of a kind is answered.
+   */
+  ask(region, what = "ask") {
     if (this.socket.readyState !== WebSocket.OPEN) return Promise.resolve({ refused: "no connection to the server" });
     const id = ++this.asked;
     return new Promise((resolve) => {
       this.waiting.set(id, resolve);
       if (this.waiting.size > 8) this.waiting.delete(this.waiting.keys().next().value);
-      this.say({ ask: { id, ...region } });
+      this.say({ [what]: { id, ...region } });
     });
   }
 }

@@ -70,6 +70,7 @@ export class WorkersPanel extends Panel {
       chip.dataset.severity = { heard: "NO_ALARM", lost: "MAJOR" }[state] ?? "";
       chip.dataset.source = name;
       chip.dataset.heard = state;
+      if (lost) chip.dataset.silent = silent;
       return chip;
     }));
   }

@@ -16,7 +16,7 @@ export class MapPanel extends Panel {
     this.overlay = make("canvas", "overlay");
     this.overlay.tabIndex = 0;
     this.overlay.setAttribute("role", "img");
-    this.overlay.setAttribute("aria-label", `${view.title}: click a pixel or drag a region; arrow keys move it`);
+    this.overlay.setAttribute("aria-label", `${view.title}: click a pixel or drag a region; arrow keys move it. Shift and drag, H or V: a line to cut along`);
     this.body.append(this.base, this.overlay);
     if (this.large) this.root.append((this.legend = make("div", "legend")));
     this.listen();
@@ -24,7 +24,7 @@ export class MapPanel extends Panel {
 
   /** The newest map that has something in it: a sweep that has just begun does not blank what the last one found. */
   get value() {
-    const newest = super.value;
+    const newest = super.value?.arrays.value ? super.value : undefined;
     if (newest !== this.newest) {
       this.newest = newest;
       const other = newest?.header.run_uid !== this.shown?.header.run_uid;
@@ -32,6 +32,9 @@ export class MapPanel extends Panel {
     }
     return this.shown;
   }
+
+  /** Whether the map stands on the page of the line cut: elsewhere the line would only be in the way. */
+  get cuts() { return this.page.cutPanel?.root.closest("main") === this.root.closest("main"); }
 
   get field() { return this.value?.arrays.value; }
   get run() { return this.store.header("run"); }
@@ -42,7 +45,7 @@ export class MapPanel extends Panel {
       const at = this.pixelAt(event);
       if (!at || event.button) return;
       overlay.setPointerCapture(event.pointerId);
-      this.drag = { from: at, to: at };
+      this.drag = { from: at, to: at, cut: event.shiftKey };
     });
     overlay.addEventListener("pointermove", (event) => {
       const at = this.pixelAt(event);
@@ -52,12 +55,14 @@ export class MapPanel extends Panel {
     overlay.addEventListener("pointerleave", () => page.hover(null));
     overlay.addEventListener("pointerup", () => {
       if (!this.drag) return;
-      const { from, to } = this.drag;
+      const { from, to, cut } = this.drag;
       this.drag = null;
-      page.inspect(regionOf(from, to, this.field.shape));
+      if (cut) page.cutAlong(from, to);
+      else page.inspect(regionOf(from, to, this.field.shape));
     });
     overlay.addEventListener("pointercancel", () => { this.drag = null; });
     overlay.addEventListener("keydown", (event) => {
+      if ("hv".includes(event.key.toLowerCase()) && this.field && !event.ctrlKey && !event.metaKey) page.cutThrough(event.key.toLowerCase(), this.field.shape);
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (!step || !this.field) return;
       event.preventDefault();
@@ -65,9 +70,18 @@ export class MapPanel extends Panel {
     });
   }
 
-  /** Pixel [x, y] under a pointer, or null. Fractions of the map count, so maps of another size are linked too. */
+  /** Whether the map has other pixels than the run: one of another run. Then none of the run's pixels is marked on it. */
+  get isOther() {
+    const { height, width } = this.run;
+    return Boolean(height && this.field && (this.field.shape[0] !== height || this.field.shape[1] !== width) && this.value.header.of_run);
+  }
+
+  /** Length of a pixel, um. */
+  get pixelUm() { return this.value.header.pixel_size_um ?? this.run.pixel_size_um; }
+
+  /** Pixel [x, y] under a pointer, or null. */
   pixelAt(event) {
-    if (!this.box || !this.field) return null;
+    if (!this.box || !this.field || this.isOther) return null;
     const [rect, scale] = [this.overlay.getBoundingClientRect(), zoom()];
     const [height, width] = this.field.shape;
     const x = Math.floor((((event.clientX - rect.left) / scale - this.box.x) / this.box.width) * width);
@@ -105,6 +119,7 @@ export class MapPanel extends Panel {
     context.fillStyle = this.page.theme.plate;
     context.fillRect(this.box.x, this.box.y, w, h);
     this.raster.draw(context, this.box, scale);
+    if (this.view.arrows) this.drawArrows(context, size);
     this.drawScaleBar(context, size);
     this.drawRegions(context, size);
     if (this.raster.hasValues) this.drawBar(context, this.box.x + w, height, bar);
@@ -151,6 +166,8 @@ export class MapPanel extends Panel {
     const header = this.value.header;
     const words = [];
     if (this.view.unit) words.push(this.view.unit);
+    if (header.of_run) words.push(`joint fit of run ${String(header.of_run).slice(0, 8)}`);
+    if (header.arrow_from && this.value.arrays[this.view.arrows]?.data.length) words.push(`arrows: direction from the ${header.arrow_from}, drawn to the right`);
     if (this.large) {
       if (Number.isFinite(header.temperature_k)) words.push(`T ${fixed(header.temperature_k, 1)} K`);
       const sweep = this.store.header("sweep");
@@ -172,14 +189,15 @@ export class MapPanel extends Panel {
 
   refreshSub() {
     const at = this.page.cursor;
-    write(this.sub, at && this.field ? this.readOut(at) : this.caption ?? "");
+    write(this.sub, at && this.field && !this.isOther ? this.readOut(at) : this.caption ?? "");
   }
 
   drawRegions(context, size) {
-    const { regions, pixel_size_um: um } = this.run;
+    const [um, { regions }] = [this.pixelUm, this.run];
     if (!um) return;
     if (regions?.ruby) this.outline(context, regions.ruby, size / um, [1.5, 3]);
     if (regions?.sample) this.outline(context, regions.sample, size / um, [6, 4]);
+    if (this.isOther) return;
     const radius = this.large ? 9 : 5;
     this.points().forEach((point, i) => {
       const [x, y] = [this.box.x + (point.x_px + 0.5) * size, this.box.y + (point.y_px + 0.5) * size];
@@ -223,7 +241,7 @@ export class MapPanel extends Panel {
   }
 
   drawScaleBar(context, size) {
-    const um = this.run.pixel_size_um;
+    const um = this.pixelUm;
     if (!um) return;
     const length = [1, 2, 5, 10, 20, 50, 100, 200, 500].findLast((l) => (l / um) * size <= this.box.width * 0.28) ?? 1;
     const width = (length / um) * size;
@@ -231,15 +249,16 @@ export class MapPanel extends Panel {
     // A marked point is not to lie under it: then it goes to the other corner.
     const [rows, columns] = this.field.shape;
     const taken = this.points().some((p) => p.y_px > 0.88 * rows && p.x_px > 0.55 * columns);
-    const right = taken ? this.box.x + 6 + width + 14 : this.box.x + this.box.width - 6;
-    context.fillStyle = "rgb(12 14 18 / .82)";
-    context.fillRect(right - width - 14, bottom - 24, width + 14, 24);
-    context.fillStyle = "#fff";
-    context.fillRect(right - width - 7, bottom - 8, width, 3);
     context.font = "600 11px system-ui, 'DejaVu Sans', sans-serif";
+    const plate = Math.max(width, context.measureText(`${length} µm`).width) + 12;
+    const right = taken ? this.box.x + 6 + plate : this.box.x + this.box.width - 6;
+    context.fillStyle = "rgb(12 14 18 / .82)";
+    context.fillRect(right - plate, bottom - 24, plate, 24);
+    context.fillStyle = "#fff";
+    context.fillRect(right - (plate + width) / 2, bottom - 8, width, 3);
     context.textAlign = "center";
     context.textBaseline = "bottom";
-    context.fillText(`${length} µm`, right - 7 - width / 2, bottom - 9);
+    context.fillText(`${length} µm`, right - plate / 2, bottom - 9);
   }
 
   drawBar(context, left, height, room) {
@@ -297,9 +316,10 @@ export class MapPanel extends Panel {
 
   /** Ring of the inspected region, region being dragged, cursor linked over all maps. */
   paintOverlay() {
-    if (!this.field || !this.box) return;
-    const region = this.drag ? regionOf(this.drag.from, this.drag.to, this.field.shape) : this.page.inspected;
-    const key = JSON.stringify([region, this.page.cursor, this.box, this.field.shape, this.sized]);
+    if (!this.field || !this.box || this.isOther) return;
+    const region = this.drag && !this.drag.cut ? regionOf(this.drag.from, this.drag.to, this.field.shape) : this.page.inspected;
+    const cutting = this.drag?.cut ? lineOf(this.drag.from, this.drag.to) : this.cuts ? this.page.cut : null;
+    const key = JSON.stringify([region, cutting, this.page.cursor, this.box, this.field.shape, this.sized]);
     const surface = key !== this.overlaid && fit(this.overlay);
     if (!surface) return;
     this.overlaid = key;
@@ -318,6 +338,7 @@ export class MapPanel extends Panel {
         c.stroke();
       }
     }
+    if (cutting) this.drawLine(c, cutting, sx, sy);
     if (!this.page.cursor) return;
     const [x, y] = [this.box.x + (this.page.cursor[0] + 0.5) * sx, this.box.y + (this.page.cursor[1] + 0.5) * sy];
     for (const [colour, width] of [["rgb(0 0 0 / .5)", 3], ["#fff", 1]]) {
@@ -326,6 +347,37 @@ export class MapPanel extends Panel {
       c.beginPath();
       for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) line(c, x + dx * 4, y + dy * 4, x + dx * 10, y + dy * 10);
       c.stroke();
+    }
+  }
+
+  /** The line that is cut: white on dark, from a dot to an arrow's head, as its distances run. */
+  drawLine(c, { x0, y0, x1, y1 }, sx, sy) {
+    const at = (x, y) => [this.box.x + (x + 0.5) * sx, this.box.y + (y + 0.5) * sy];
+    const [xa, ya] = at(x0, y0), [xb, yb] = at(x1, y1);
+    arrow(c, xa, ya, xb, yb, 7, "#fff");
+    c.fillStyle = "#fff";
+    c.strokeStyle = "rgb(0 0 0 / .8)";
+    c.lineWidth = 1;
+    c.beginPath();
+    c.arc(xa, ya, 3.5, 0, 2 * Math.PI);
+    c.fill();
+    c.stroke();
+  }
+
+  /** Arrows of a second array: its length goes with the value, its direction is from +x towards +y. */
+  drawArrows(context, size) {
+    const arrows = this.value.arrays[this.view.arrows];
+    if (!arrows?.data.length) return;
+    const [count] = arrows.shape;
+    const row = (i) => arrows.data.subarray(4 * i, 4 * i + 4);
+    const most = Math.max(...Array.from({ length: count }, (_, i) => row(i)[2]));
+    const longest = (0.85 * this.box.width) / 14;
+    for (let i = 0; i < count; i++) {
+      const [x, y, value, degrees] = row(i);
+      const [half, angle] = [(0.5 * longest * value) / most, (degrees * Math.PI) / 180];
+      const [cx, cy] = [this.box.x + (x + 0.5) * size, this.box.y + (y + 0.5) * size];
+      const [dx, dy] = [half * Math.cos(angle), half * Math.sin(angle)];
+      arrow(context, cx - dx, cy - dy, cx + dx, cy + dy, Math.min(5, 0.9 * half + 1), "#fff");
     }
   }
 
@@ -369,6 +421,22 @@ function sign(text, draw) {
   canvas.width = canvas.height = 30;
   draw(canvas.getContext("2d"));
   return make("span", "", canvas, text);
+}
+
+function lineOf([x0, y0], [x1, y1]) { return { x0, y0, x1, y1 }; }
+
+/** An arrow, light with a dark edge: seen on every colour table. */
+function arrow(c, xa, ya, xb, yb, head, colour) {
+  const angle = Math.atan2(yb - ya, xb - xa);
+  for (const [style, width] of [["rgb(0 0 0 / .8)", 3.4], [colour, 1.5]]) {
+    c.strokeStyle = style;
+    c.lineWidth = width;
+    c.setLineDash([]);
+    c.beginPath();
+    line(c, xa, ya, xb, yb);
+    for (const side of [-1, 1]) line(c, xb, yb, xb - head * Math.cos(angle + side * 0.5), yb - head * Math.sin(angle + side * 0.5));
+    c.stroke();
+  }
 }
 
 function regionOf([xa, ya], [xb, yb], shape) {

@@ -2,6 +2,7 @@
 
 import { CurvesPanel, DecisionPanel, InspectPanel, SpectrumPanel } from "./charts.js";
 import { Control } from "./control.js";
+import { CutPanel } from "./cut.js";
 import { showHead } from "./head.js";
 import { Link } from "./link.js";
 import { DevicesPanel, EventsPanel, FilmPanel, WorkersPanel } from "./lists.js";
@@ -14,12 +15,11 @@ import { AlarmsPanel, ProcessesPanel } from "./system.js";
 import { Tabs } from "./tabs.js";
 
 const KINDS = {
-  map: MapPanel, spectrum: SpectrumPanel, inspect: InspectPanel, curves: CurvesPanel, decision: DecisionPanel,
+  map: MapPanel, spectrum: SpectrumPanel, inspect: InspectPanel, cut: CutPanel, curves: CurvesPanel, decision: DecisionPanel,
   devices: DevicesPanel, workers: WorkersPanel, events: EventsPanel, film: FilmPanel,
   gallery: GalleryPanel, runs: RunsPanel, processes: ProcessesPanel, alarms: AlarmsPanel,
 };
 const ASK_AGAIN_MS = 1000;
-const SILENT_S = 1.4;
 const AT_K = 1.5;
 
 class Page {
@@ -29,6 +29,7 @@ class Page {
     this.cursor = null;
     this.inspected = null;
     this.spectrum = null;
+    this.cut = null;
     this.description = description;
     setPalette(description.colour);
     this.readTheme();
@@ -63,6 +64,7 @@ class Page {
     for (const panel of this.shown) panel.dirty = true;
     this.link.channels = this.channels();
     this.link.say({ show: this.link.channels });
+    this.cutPanel?.follow();
     this.request();
   }
 
@@ -80,14 +82,17 @@ class Page {
     this.link.say({ live: true });
   }
 
-  forgetInspected() { this.inspected = this.spectrum = null; }
+  forgetInspected() { this.inspected = this.spectrum = this.cut = null; }
 
   get maps() { return this.panels.filter((panel) => panel instanceof MapPanel); }
 
   put(envelope, arrays) {
     this.store.put(envelope, arrays);
     for (const panel of this.panels) if (panel.reads(envelope.channel)) panel.dirty = true;
-    if (envelope.channel === "map/s") this.askAgain();
+    if (envelope.channel === "map/s") {
+      this.askAgain();
+      this.cutPanel?.follow();
+    }
     if (envelope.channel === "curve/s") this.inspectFirstPoint();
   }
 
@@ -120,8 +125,7 @@ class Page {
         panel.sub.textContent = `cannot be drawn: ${error.message}`;
       }
     }
-    showHead(this);
-    for (const panel of this.shown) panel.tick();
+    this.tick();
   }
 
   /** Paint at the next animation frame. */
@@ -131,14 +135,24 @@ class Page {
     requestAnimationFrame(() => { this.requested = false; this.paint(); });
   }
 
+  /** The head cannot take the panels down with it, whatever it is given. */
+  showHead() {
+    try {
+      showHead(this);
+    } catch (error) {
+      console.error("head", error);
+      document.getElementById("story").textContent = `The state of the plan cannot be shown: ${error.message}`;
+    }
+  }
+
   tick() {
-    showHead(this);
+    this.showHead();
     for (const panel of this.shown) panel.tick();
   }
 
   /** Twice a second: ages run on even where nothing comes. */
   beat() {
-    showHead(this);
+    this.showHead();
     this.bar.show();
     for (const panel of this.shown) panel.beat();
   }
@@ -148,7 +162,7 @@ class Page {
     const silent = this.store.header("sources").silence_s?.[source];
     // A session that ended its run has nothing more to say.
     if (source === "session" && this.store.header("run").finished) return 0;
-    return Number.isFinite(silent) && silent > SILENT_S ? silent : 0;
+    return Number.isFinite(silent) && silent > this.description.silent_s ? silent : 0;
   }
 
   /**
@@ -181,6 +195,21 @@ class Page {
     this.inspected = region;
     for (const map of this.maps) map.paintOverlay();
     this.askSpectrum();
+  }
+
+  /** Cut along a line: the page that shows it comes up. */
+  cutAlong([x0, y0], [x1, y1]) {
+    if (Math.hypot(x1 - x0, y1 - y0) < 3) return;
+    this.cut = { x0, y0, x1, y1 };
+    if (this.tabs.now !== "stress") location.hash = "stress";
+    this.cutPanel.ask(this.cut);
+  }
+
+  /** Cut through the inspected pixel, from edge to edge: `h` across, `v` down. */
+  cutThrough(direction, [rows, columns]) {
+    const { x0: x = columns >> 1, y0: y = rows >> 1 } = this.inspected ?? {};
+    if (direction === "h") this.cutAlong([2, y], [columns - 3, y]);
+    else this.cutAlong([x, 2], [x, rows - 3]);
   }
 
   /** Until someone clicks, the first marked point is inspected: an empty panel explains nothing. */

@@ -48,7 +48,8 @@ export class Panel {
       if (this.root.dataset.state !== "waiting") write(this.sub, "");
       this.show("waiting");
       write(this.age, "");
-      write(this.waiting, this.store.get("replay") ? "Not kept with the stored maps." : `Waiting for ${this.view.waits_for}.`);
+      const why = this.store.header(this.view.channel).why;
+      write(this.waiting, why ? `Not here: ${why}.` : this.store.get("replay") ? "Not kept with the stored maps." : `Waiting for ${this.view.waits_for}.`);
       return;
     }
     const stale = this.isStale(age);

@@ -45,7 +45,7 @@ export class Plot {
     c.fillStyle = theme.soft;
     c.lineWidth = 1;
     const across = ticks(...this.xs, box.width / 70);
-    const up = ticks(...this.ys, box.height / 34);
+    const up = ticks(Math.min(...this.ys), Math.max(...this.ys), box.height / 34);
     c.beginPath();
     for (const value of across.at) line(c, this.x(value), box.y, this.x(value), box.y + box.height);
     for (const value of up.at) line(c, box.x, this.y(value), box.x + box.width, this.y(value));

@@ -5,7 +5,7 @@ import { clock, duration, fixed, make, shape, write } from "./text.js";
 
 const WHAT = {
   web: "this page's server", builder: "assembles and stores maps", camera: "frame source and archive",
-  monitor: "watches the instruments", session: "runs the plan", tiled: "catalogue of runs", worker: "fits spectra",
+  monitor: "watches the instruments", session: "runs the plan", guard: "holds interlocks and history", tiled: "catalogue of runs", worker: "fits spectra",
 };
 const KEPT = "acknowledged";
 
@@ -23,7 +23,7 @@ export class ProcessesPanel extends Panel {
 
   /** The name of a process, and the way to its numbers. */
   name(name) {
-    const url = this.metrics[name];
+    const url = Object.hasOwn(this.metrics, name) && this.metrics[name];
     if (!url) return make("b", "", ` ${name}`);
     const link = make("a", "metrics", "metrics");
     link.href = url;

@@ -2,7 +2,7 @@
 
 import { make } from "./text.js";
 
-const NAMES = { live: "Live", gallery: "Map gallery", runs: "Runs & replay", system: "System" };
+const NAMES = { live: "Live", stress: "Stress & line cut", gallery: "Map gallery", runs: "Runs & replay", system: "System" };
 
 export class Tabs {
   /** @param {string[]} pages names, in order; @param {Function} chosen called with the page that is shown. */

@@ -227,6 +227,9 @@ class Experiment:
             }, {}  # fmt: skip
         yield self.events("monitor", (20, "MINOR", "Ruby reading is 14 min old"))
 
+    def guard(self) -> Iterator[Publication]:
+        yield self.events("guard", (150, "NO_ALARM", "the lease is held by the session"))
+
     def session(self) -> Iterator[Publication]:
         # As in a real run: the decision stands while its temperature is measured, the sample a little above the stage.
         decided = LADDER_K[self.points_done]

@@ -25,7 +25,7 @@ class HandSubscriber:
         self.latest: dict[tuple[str, str], StateUpdate] = {}
 
     def silence_s(self):
-        return {"builder": self.silent_s, "camera": 0.1, "monitor": 0.1, "session": None}
+        return {"builder": self.silent_s, "camera": 0.1, "monitor": 0.1, "session": None, "guard": 0.1}
 
     def drop(self, source, channel) -> None:
         del self.latest[source, channel]
@@ -86,6 +86,7 @@ class Served:
         self.experiment = experiment
         self.asked: list[SpectrumRequest] = []
         self.refusal: str | None = None
+        self.wrap = HandAsker
 
     def publish(self, *channels, time_s=None) -> None:
         """Publish what the experiment says now; only some channels where any are named."""
@@ -102,7 +103,7 @@ def serving(experiment, port: int = 0, data_dir: str = "", commands=None, **more
     subscriber = HandSubscriber()
     holder: list[Served] = []
     ready = threading.Event()
-    app = build_app(settings, lambda: subscriber, lambda: HandAsker(holder[0]), ready.set, data_dir, commands)
+    app = build_app(settings, lambda: subscriber, lambda: holder[0].wrap(holder[0]), ready.set, data_dir, commands)
     holder.append(Served(listener.getsockname()[1], app, subscriber, experiment))
     server = uvicorn.Server(uvicorn_config(app, settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)

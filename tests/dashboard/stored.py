@@ -41,6 +41,28 @@ def store_run(data_dir, run_uid, sweeps=4, pressure_gpa=21.0, started_s=1.7e9):
     documents(data_dir, run_uid, sweeps, regions, started_s)
 
 
+def store_shear(data_dir, run_uid, sample="S1", load=3, why="", size=48):
+    """Write the joint map of a run, as `nvdac campaign` does: shear around a point, known in a disc."""
+    x, y = Experiment(size=size).axes_um()
+    known = np.hypot(x, y) < 40
+    tau = np.where(known, 2.4 * np.exp(-(((np.hypot(x - 4, y + 2) - 14) / 16) ** 2)) + 0.2, np.nan).astype("f4")
+    azimuth = np.where(known, np.degrees(np.arctan2(y + 2, x - 4)), np.nan).astype("f4")
+    status = np.where(known, 0, 2).astype("u1")
+    planes = {"joint_tau_gpa": tau, "joint_tau_status": status, "joint_tau_azimuth_deg": azimuth}
+    words = dict.fromkeys(planes, "")
+    attributes = {"run_uid": run_uid, "sample": sample, "load_index": load, "status_codes": CODES,
+                  "pixel_size_um": 96.0 / size,
+                  "no_joint_tau_because": why}  # fmt: skip
+    write_maps(data_dir / "processed" / run_uid / "abcdef012345" / "joint.h5", planes, words, words, attributes)
+
+
+def start_document(data_dir, run_uid, **facts):
+    """Write the first line of a run's durable log: a run that is under way."""
+    path = data_dir / "documents" / f"{run_uid}.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"name": "start", "doc": {"uid": run_uid, **facts}}) + "\n")
+
+
 def documents(data_dir, run_uid, sweeps, regions, started_s):
     start = {"uid": run_uid, "time": started_s, "plan_name": "zfc_field_warming", "field_history": "ZFC_FW",
              "regions": regions}  # fmt: skip

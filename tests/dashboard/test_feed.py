@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 from serving import HandSubscriber
 
-from dashboard.feed import Feed
+from dashboard.feed import GATHER_S, POLL_S, SILENT_S, SOURCES_S, Feed
+from stream.state_server import BEAT_S
 
 
 class Sink:
@@ -34,8 +36,14 @@ def test_updates_and_who_is_heard_are_passed_on():
     sink.until(lambda: {"run", "sources"} <= {update.channel for update in sink.updates})
     assert sink.existing == {("builder", "run"), ("web", "sources")}
     heard = next(update for update in sink.updates if update.channel == "sources")
-    assert heard.header["silence_s"] == {"builder": 0.1, "camera": 0.1, "monitor": 0.1, "session": None}
+    assert heard.header["silence_s"] == subscriber.silence_s()
     feed.close()
+
+
+def test_a_killed_publisher_is_called_lost_within_two_seconds_and_no_living_one_is():
+    rounds_s = math.ceil(SOURCES_S / POLL_S) * POLL_S  # how often it is said, where nothing else comes
+    assert SILENT_S + rounds_s + GATHER_S < 1.9  # the rest is for the browser
+    assert SILENT_S > 2 * BEAT_S  # one beat that is late is no death
 
 
 def test_a_state_plane_that_fails_is_connected_to_again(caplog):

@@ -123,13 +123,13 @@ def test_a_replay_of_an_unknown_run_is_refused(shelved):
 
 def test_the_system_page_says_of_every_process_what_it_is(driver, shelved):
     open_at(driver, shelved, "system")
-    wait_for(driver, "document.querySelectorAll('.process').length === 7")
+    wait_for(driver, "document.querySelectorAll('.process').length === 8")
     heard = driver.execute_script(
         "const rows = [...document.querySelectorAll('.process')].map((r) => [r.dataset.process, r.dataset.heard]);"
         "return Object.fromEntries(rows)"
     )
-    assert heard == {"builder": "heard", "camera": "heard", "monitor": "heard", "session": "never", "web": "heard",
-                     "worker-0": "heard", "worker-1": "heard"}  # fmt: skip
+    assert heard == {"builder": "heard", "camera": "heard", "monitor": "heard", "session": "never", "guard": "heard",
+                     "web": "heard", "worker-0": "heard", "worker-1": "heard"}  # fmt: skip
     row = text(driver, "[data-process=builder]")
     assert "3 frames" in row
     assert "none" in row
@@ -183,6 +183,8 @@ def test_the_tabs_go_by_keyboard_and_send_only_what_is_shown(driver, shelved):
     open_at(driver, shelved, "live")
     wait_for(driver, FRESH)
     driver.find_element(By.CSS_SELECTOR, "[data-page=live][role=tab]").send_keys(Keys.ARROW_RIGHT)
+    wait_for(driver, "!document.querySelector('main[data-page=stress]').hidden")
+    driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     wait_for(driver, "!document.querySelector('main[data-page=gallery]').hidden")
     driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     wait_for(driver, "!document.querySelector('main[data-page=runs]').hidden")

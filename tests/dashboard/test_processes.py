@@ -16,6 +16,8 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from web_process import free_port, wait_ready, web_process
 
+from dashboard.feed import SILENT_S
+
 PROGRAM = Path(__file__).with_name("publish_experiment.py")
 
 
@@ -43,8 +45,16 @@ def heard(driver, source):
     return f"document.querySelector('.source[data-source={source}]')?.dataset.heard"
 
 
-@pytest.mark.parametrize(("source", "panels"), [("camera", ("frame",)), ("monitor", ("devices",)), ("session", ())])
-def test_a_killed_camera_monitor_or_plan_shows_as_what_it_is_and_its_panels_as_old(driver, folder, source, panels):
+def silent(driver, source):
+    return driver.execute_script(f"return document.querySelector('.source[data-source={source}]').dataset.silent")
+
+
+@pytest.mark.parametrize(
+    ("source", "panels"), [("camera", ("frame",)), ("monitor", ("devices",)), ("session", ()), ("guard", ())]
+)
+def test_a_killed_camera_monitor_plan_or_guard_shows_as_what_it_is_and_its_panels_as_old(
+    driver, folder, source, panels
+):
     port = free_port()
     with ExitStack() as stack:
         _, stream = stack.enter_context(web_process(folder, port))
@@ -57,9 +67,10 @@ def test_a_killed_camera_monitor_or_plan_shows_as_what_it_is_and_its_panels_as_o
             wait_for(driver, f"{state(driver, key)} === 'fresh'", 20)
         killed.send_signal(signal.SIGKILL)
         killed.wait(5)
-        wait_for(driver, f"{heard(driver, source)} === 'lost'", 4)
+        wait_for(driver, f"{heard(driver, source)} === 'lost'", 20)
+        assert float(silent(driver, source)) > SILENT_S
         for key in panels:
-            wait_for(driver, f"{state(driver, key)} === 'stale'", 2)
+            wait_for(driver, f"{state(driver, key)} === 'stale'", 20)
             age = driver.execute_script(f"return document.querySelector('[data-key={key}] .age').textContent")
             assert f"{source} silent" in age
         assert driver.execute_script(f"return {state(driver, 's')}") == "fresh"
@@ -85,8 +96,9 @@ def test_a_killed_builder_shows_as_what_it_is_and_comes_back(driver, folder):
         wait_for(driver, "document.querySelector('[data-key=inspect] .sub').textContent.includes('σZZ 21.10 GPa')")
         builder.send_signal(signal.SIGKILL)
         builder.wait(5)
-        wait_for(driver, f"{heard(driver, 'builder')} === 'lost'", 4)
-        wait_for(driver, f"{state(driver, 's')} === 'stale' && {state(driver, 'sigma_zz')} === 'stale'", 2)
+        wait_for(driver, f"{heard(driver, 'builder')} === 'lost'", 20)
+        keys = ("s", "sigma_zz", "inspect")
+        wait_for(driver, " && ".join(f"{state(driver, key)} === 'stale'" for key in keys), 20)
         assert "builder silent" in driver.execute_script(
             "return document.querySelector('[data-key=s] .age').textContent"
         )

@@ -33,7 +33,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_ready(folder, timeout_s=10.0):
+def wait_ready(folder, timeout_s=60.0):
     """Wait for the mark of a process that serves."""
     end = time.monotonic() + timeout_s
     while not (folder / "run" / "ready" / "web").exists():
