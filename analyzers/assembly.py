@@ -66,6 +66,11 @@ class SweepAssembly:
             return 0
         return min(tile.frames_added for tile in self.tiles.values())
 
+    @property
+    def frames_lost(self) -> int:
+        """Frames that the camera itself lost, as far as the bands have counted."""
+        return max((tile.frames_lost for tile in self.tiles.values()), default=0)
+
     def planes(self) -> Planes:
         """Return the planes of the whole view, (..., y, x); rows without a tile are NaN and NOT_YET_MEASURED."""
         if not self.tiles:

@@ -18,7 +18,7 @@ from analyzers.rescue import keep_unresolved
 from analyzers.settings import AnalysisSettings
 from analyzers.spectrum import rectangle_sums
 from stream.messages import SpectrumRequest, Tile
-from stream.worker_link import BandFrame, BandGranted
+from stream.worker_link import BandFrame, BandGranted, BandLost, BandSum
 
 PROVISIONAL_INTERVAL_S = 0.3
 """Shortest time between two provisional fits of a band, s."""
@@ -30,7 +30,7 @@ Key = tuple[str, int, int, int]
 """Run uid, sweep, first row, lease: what tells bands apart."""
 
 
-def key_of(event: BandGranted | BandFrame) -> Key:
+def key_of(event: BandGranted | BandFrame | BandLost | BandSum) -> Key:
     """Return the key of the band that an event is about."""
     if isinstance(event, BandGranted):
         return event.sweep.run_uid, event.sweep.sweep, event.y0, event.lease
@@ -55,6 +55,8 @@ class Band:
     """True once the final tile was made."""
     due_s: float = 0.0
     """Monotonic time before which no provisional fit is made, s."""
+    lost: NDArray[np.int64] = field(init=False)
+    """(f,) frames that the camera lost, per frequency."""
     _revision: int = 0
     _fitted_frames: int = 0
     _fit: FitMap | None = None
@@ -65,12 +67,14 @@ class Band:
         sweep, run = self.grant.sweep, self.grant.run
         if self.grant.y0 % self.settings.bin_px:
             raise ValueError(f"a band that begins at row {self.grant.y0} cuts bins of {self.settings.bin_px} pixels")
+        self.lost = np.zeros(sweep.frequency_mhz.size, np.int64)
         self.cube = Cube(sweep.frequency_mhz.size, self.grant.y1 - self.grant.y0, run.width, run.dtype)
 
     @property
     def complete(self) -> bool:
-        """True when every frame of the sweep is in the cube."""
-        return self.cube.frames_added == self.grant.sweep.frequency_mhz.size * self.grant.sweep.passes
+        """True when every frame of the sweep is in the cube, but for those that the camera lost."""
+        seen = self.cube.frames_added + int(self.lost.sum())
+        return seen == self.grant.sweep.frequency_mhz.size * self.grant.sweep.passes
 
     @property
     def stale(self) -> bool:
@@ -82,15 +86,22 @@ class Band:
         """Spectra in the band."""
         return (self.grant.y1 - self.grant.y0) * self.grant.run.width
 
-    def add(self, frame: BandFrame) -> None:
-        """Add a frame's pixels.
+    def add(self, part: BandFrame | BandLost | BandSum) -> None:
+        """Add a frame's pixels, count one that the camera lost, or take a sum over.
 
         Raises
         ------
         analyzers.cube.CubeError
-            Where the frame does not fit the cube.
+            Where it does not fit the cube.
         """
-        self.cube.add(frame.index, frame.pixels)
+        match part:
+            case BandFrame():
+                self.cube.add(part.index, part.pixels)
+            case BandLost():
+                self.lost[part.index] += 1
+            case BandSum():
+                self.cube.take_over(part.index, part.frames, part.sums)
+                self.lost[part.index] = part.passes_done - part.frames
 
     def fit(self) -> Tile:
         """Fit what is there: for good from the settings alone when complete, else from the last fit on.
@@ -134,6 +145,7 @@ class Band:
             worker=self.worker,
             planes=fit.to_planes(),
             spectra=self._sums() | (self._unresolved(fit) if final else {}),
+            frames_lost=int(self.lost.sum()),
         )
 
     def _unresolved(self, fit: FitMap) -> dict[str, NDArray[np.generic]]:

@@ -250,11 +250,11 @@ def _fit_from_file(path: str, sweep: SweepStart, run: RunWork) -> tuple[FitMap, 
     """Return the final fit of a sweep from its frames, or None where frames are missing."""
     try:
         with FrameFile(path) as file:
-            cube = sweep_cube(file, sweep)
+            cube, lost = sweep_cube(file, sweep), len(file.holes(sweep.sweep))
     except FramesError as error:
         _LOG.warning("sweep %d cannot be fitted from %s: %s", sweep.sweep, path, error)
         return None
-    if cube.frames_added != sweep.frequency_mhz.size * sweep.passes:
+    if cube.frames_added + lost != sweep.frequency_mhz.size * sweep.passes or not cube.passes_added.all():
         return None
     return fit_and_keep(run.maps, sweep, cube, threads=1)
 

@@ -74,6 +74,7 @@ def sweep_channel(assembly: SweepAssembly, final: bool) -> Channel:
         "frames_total": assembly.frames_total,
         "frames_sent": assembly.frames_sent,
         "frames_added": assembly.frames_added,
+        "frames_lost": assembly.frames_lost,
     }
     return Channel("sweep", header, {})
 

@@ -92,10 +92,27 @@ class Cube:
         CubeError
             Where they are of another form than the cube's.
         """
-        if sums.shape != self.sums.shape or sums.dtype != self.sums.dtype or len(passes_added) != len(sums):
-            raise CubeError(f"sums {sums.shape} {sums.dtype} do not fit the cube {self.sums.shape} {self.sums.dtype}")
-        self.sums[...], self.passes_added[...] = sums, passes_added
-        self.frames_added = int(self.passes_added.sum())
+        if sums.shape != self.sums.shape or len(passes_added) != len(sums):
+            raise CubeError(f"sums {sums.shape} do not fit the cube {self.sums.shape}")
+        for index, frames in enumerate(passes_added.tolist()):
+            self.take_over(index, frames, sums[index])
+
+    def take_over(self, index: int, frames: int, sums: NDArray[np.generic]) -> None:
+        """Put a sum of so many frames in the place of what was added at one frequency.
+
+        Raises
+        ------
+        CubeError
+            Where it does not fit.
+        """
+        if not 0 <= index < len(self.passes_added):
+            raise CubeError(f"frequency {index} is not in the list of {len(self.passes_added)}")
+        plane = self.sums[index]
+        if sums.shape != plane.shape or sums.dtype != plane.dtype:
+            raise CubeError(f"a sum {sums.shape} {sums.dtype} does not fit the cube {plane.shape} {plane.dtype}")
+        plane[...] = sums
+        self.frames_added += frames - int(self.passes_added[index])
+        self.passes_added[index] = frames
 
     def clear(self) -> None:
         """Forget everything added."""

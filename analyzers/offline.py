@@ -22,7 +22,7 @@ from analyzers.rescue import Unresolved, keep_unresolved
 from analyzers.settings import AnalysisSettings
 from analyzers.storage import MapStore
 from stream.archive_hdf5 import FrameFile
-from stream.messages import FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+from stream.messages import Archive, FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 
 ROOM_TEMPERATURE_K = 300.0
 """Temperature assumed of a measurement that names none, K: that of `stream.ingest_run`, so that its maps are equal."""
@@ -151,8 +151,8 @@ def fit_run(
     incomplete: dict[int, int] = {}
     for done, sweep in enumerate(sweeps, start=1):
         cube = sweep_cube(file, sweep)
-        missing = sweep.frequency_mhz.size * sweep.passes - cube.frames_added
-        if missing:
+        missing = sweep.frequency_mhz.size * sweep.passes - cube.frames_added - len(file.holes(sweep.sweep))
+        if missing or not cube.passes_added.all():
             incomplete[sweep.sweep] = missing
             run.abandon(sweep.sweep)
         else:
@@ -208,9 +208,13 @@ def fit_and_keep(run: RunMaps, sweep: SweepStart, cube: Cube, threads: int = 0) 
 
 
 def sweep_cube(file: FrameFile, sweep: SweepStart) -> Cube:
-    """Add every frame of a sweep that is on disk, each once."""
+    """Add every frame of a sweep that is on disk, each once, or take its sums where the run keeps those."""
     start = file.start
     cube = Cube(sweep.frequency_mhz.size, start.height, start.width, start.dtype)
+    if start.archive is Archive.SUMS:
+        for plane in file.planes(sweep.sweep):
+            cube.take_over(plane.index, plane.frames, plane.pixels)
+        return cube
     for _, index, frame in file.frames(sweep.sweep):
         cube.add(index, frame)
     return cube

@@ -19,7 +19,7 @@ from analyzers.settings import AnalysisSettings
 from analyzers.spectrum import finite, fit, normalise, refusal, reply
 from analyzers.status import StatusCode
 from stream.archive_hdf5 import FrameFile, FramesError
-from stream.messages import Json, SpectrumReply, SpectrumRequest, SweepStart
+from stream.messages import Archive, Json, SpectrumReply, SpectrumRequest, SweepStart
 from stream.paths import frames_path
 
 WORKER_PATIENCE_S = 1.0
@@ -138,6 +138,11 @@ def rectangle_of_file(file: FrameFile, sweep: SweepStart, request: SpectrumReque
     counts = np.zeros(count, dtype=np.uint64 if integers else np.float64)
     exposures = np.zeros(count, dtype=np.uint64)
     pixels = np.uint64((request.y1 - request.y0) * (request.x1 - request.x0))
+    if file.start.archive is Archive.SUMS:
+        for plane in file.planes(sweep.sweep):
+            area = plane.pixels[request.y0 : request.y1, request.x0 : request.x1]
+            counts[plane.index], exposures[plane.index] = area.sum(dtype=counts.dtype), pixels * np.uint64(plane.frames)
+        return RegionSums(counts, exposures)
     for _, index, frame in file.frames(sweep.sweep):
         counts[index] += frame[request.y0 : request.y1, request.x0 : request.x1].sum(dtype=counts.dtype)
         exposures[index] += pixels

@@ -40,6 +40,8 @@ class RunWork:
     """Frames sent but not added by every band, by sweep; only sweeps that came to an end."""
     added: dict[int, int] = field(default_factory=dict[int, int])
     """Frames added exactly once by every band, by sweep; only sweeps that are complete."""
+    holes: dict[int, int] = field(default_factory=dict[int, int])
+    """Frames that the camera itself lost, by sweep."""
     news_s: float = field(default_factory=time.monotonic)
     """Monotonic time of the last tile or opening, s."""
 
@@ -80,7 +82,7 @@ class RunWork:
         for _, (sweep, planes) in sorted(stored.items()):
             fit = FitMap.from_planes(planes, self.maps.settings.doublets)
             self.maps.restore(sweep, WholeFit(fit, planes["pixel_flags"]))
-            self.added[sweep.sweep] = sweep.frequency_mhz.size * sweep.passes
+            self._count_holes(sweep.sweep, sweep.frequency_mhz.size * sweep.passes)
         return len(self.maps.finals)
 
     def begin(self, sweep: SweepStart) -> None:
@@ -96,7 +98,11 @@ class RunWork:
             self.provisional = None
 
     def progress(self, progress: SweepProgress) -> None:
-        """Take how far the camera says it is."""
+        """Take how far the camera says it is, and what it lost."""
+        if progress.frames_lost and not progress.aborted:
+            self.holes[progress.sweep] = progress.frames_lost
+            if progress.sweep in self.added:
+                self._count_holes(progress.sweep, progress.frames_total)
         assembly = self.assemblies.get(progress.sweep)
         if assembly is not None:
             assembly.frames_sent = max(assembly.frames_sent, progress.frames_sent)
@@ -113,16 +119,20 @@ class RunWork:
         fit = FitMap.from_planes(assembly.planes(), self.maps.settings.doublets)
         assembly.frames_sent = max(assembly.frames_sent, assembly.frames_total)
         del self.assemblies[tile.sweep]
-        self.lost[tile.sweep] = 0
         self.added[tile.sweep] = assembly.frames_added
+        self.lost[tile.sweep] = assembly.frames_total - assembly.frames_added
         return self.maps.add(assembly.start, fit, assembly.unresolved())
 
     def complete(self, sweep: SweepStart, fit: FitMap, unresolved: Unresolved) -> list[SweepMaps]:
         """Take the fit of a whole sweep made from its frames file; returns the maps that are final now."""
         self.assemblies.pop(sweep.sweep, None)
-        self.lost[sweep.sweep] = 0
-        self.added[sweep.sweep] = sweep.frequency_mhz.size * sweep.passes
+        self._count_holes(sweep.sweep, sweep.frequency_mhz.size * sweep.passes)
         return self.maps.add(sweep, fit, unresolved)
+
+    def _count_holes(self, sweep: int, total: int) -> None:
+        """Count a complete sweep whose tiles did not say how many frames are in it."""
+        self.lost[sweep] = self.holes.get(sweep, 0)
+        self.added[sweep] = total - self.lost[sweep]
 
     def abort(self, abort: SweepAbort) -> list[SweepMaps]:
         """Drop a sweep that ended early; returns maps that waited for it."""

@@ -26,7 +26,7 @@ from stream.logs import RunLog, log_to_stderr
 from stream.messages import Json, RunStart, SpectrumReply, SpectrumRequest
 from stream.metrics import ProcessMetrics
 from stream.settings import load_settings
-from stream.worker_link import BandFrame, BandGranted, BandRevoked, WorkerLink
+from stream.worker_link import BandFrame, BandGranted, BandLost, BandRevoked, BandSum, WorkerLink
 
 KEPT_BYTES = 256 * 1024 * 1024
 """Cubes of finished bands kept for questions, bytes; the oldest go first."""
@@ -96,7 +96,7 @@ class Worker:
                     self._prepare(event)
                 case BandGranted():
                     self._grant(event)
-                case BandFrame():
+                case BandFrame() | BandLost() | BandSum():
                     self._frame(event)
                 case BandRevoked():
                     self._bands.pop((event.run_uid, event.sweep, event.y0, event.lease), None)
@@ -127,7 +127,7 @@ class Worker:
             return
         self._bands[key_of(grant)] = band
 
-    def _frame(self, frame: BandFrame) -> None:
+    def _frame(self, frame: BandFrame | BandLost | BandSum) -> None:
         """Add a frame and say so; the last one puts the band in line for its final fit."""
         began = time.monotonic()
         key = key_of(frame)
@@ -136,7 +136,7 @@ class Worker:
             if band is not None:
                 band.add(frame)
         except CubeError as error:
-            _LOG.error("sweep %d rows %d:%d is given up: %s", frame.sweep, frame.y0, frame.y1, error)
+            _LOG.error("sweep %d rows from %d on are given up: %s", frame.sweep, frame.y0, error)
             self._bands.pop(key, None)
         if not self._link.acknowledge(frame):
             self._bands.pop(key, None)

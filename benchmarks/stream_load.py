@@ -1,7 +1,7 @@
 """Does the whole stream hold its rate: frames from memory, two fitting workers, the builder and the archive.
 
-`python -m benchmarks.stream_load [--seconds 60] [--size 512] [--rate 200] [--no-archive] [--json FILE]`; `make soak`
-runs the long ones. `frames_lost` is what counts; `held` says whether the camera kept its rate.
+`python -m benchmarks.stream_load [--seconds 60] [--size 512] [--rate 200] [--archive sums] [--passes 4] [--json FILE]`;
+`make soak` runs the long ones. `frames_lost` is what counts; `held` says whether the camera kept its rate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from analyzers.settings import BuilderProcess, WorkerProcess
 from stream.archive_hdf5 import FrameFile
 from stream.camera_control import CameraControl, CameraRefused
 from stream.health import ready_path
-from stream.messages import FieldHistory, Json, NoiseModel, RunMode, RunStart, StatePoint, SweepRequest, SweepRole
+from stream.messages import (
+    Archive,
+    FieldHistory,
+    Json,
+    NoiseModel,
+    RunMode,
+    RunStart,
+    StatePoint,
+    SweepRequest,
+    SweepRole,
+)
 from stream.settings import StreamSettings, dump_settings
 from stream.state import StateSubscriber
 
@@ -51,7 +61,7 @@ class Load:
     seconds: float = 60.0
     size: int = 512
     rate_hz: float = 200.0
-    archive: bool = True
+    archive: Archive = Archive.FRAMES
     passes: int = 4
     workers: int = 2
     ring_mib: int = 256
@@ -92,7 +102,7 @@ class Site:
     """Camera, workers and builder as processes."""
 
     def __init__(self, folder: Path, load: Load) -> None:
-        self.stream = StreamSettings(str(folder / "r"), str(folder / "d"), archive_frames=load.archive)
+        self.stream = StreamSettings(str(folder / "r"), str(folder / "d"), archive=load.archive)
         self.stream = replace(self.stream, ring_mib=load.ring_mib)
         self.held = False
         (folder / "r").mkdir(mode=0o700)
@@ -205,7 +215,7 @@ def _measure(site: Site, load: Load) -> dict[str, float]:
         while not watch.finished and time.monotonic() < until:
             watch.look(0.5, site)
         watch.close()
-        on_disk = _on_disk(start.frames_path) if load.archive else stop.frames_sent
+        on_disk = stop.frames_sent if load.archive is Archive.NONE else _on_disk(start.frames_path)
     third = max(1, len(watch.memory) // 3)
     rate_hz = stop.frames_sent / busy_s
     return {
@@ -222,7 +232,8 @@ def _measure(site: Site, load: Load) -> dict[str, float]:
         "idle_mib": idle_mib,
         "warm_mib": watch.warm_mib,
         "ring_mib": load.ring_mib,
-        "cube_mib": FREQUENCY_MHZ.size * load.size**2 * 4 / 2**20,
+        # of the workers together, and of the camera process where it keeps sums
+        "cube_mib": (1 + (load.archive is Archive.SUMS)) * FREQUENCY_MHZ.size * load.size**2 * 4 / 2**20,
         "memory_mib": max(watch.memory),
         "memory_growth": max(watch.memory[-third:]) / max(watch.memory[:third]),
         "load_1min": os.getloadavg()[0],
@@ -252,8 +263,10 @@ def _sweep(control: CameraControl, number: int, load: Load, watch: Watch, site: 
 
 
 def _on_disk(path: str) -> int:
-    """Return the frames of the run's file, each read and its crc checked."""
+    """Return the frames of the run's file, each (or the sum with it) read and its crc checked."""
     with FrameFile(path) as file:
+        if file.start.archive is Archive.SUMS:
+            return sum(plane.frames for sweep in file.sweeps for plane in file.planes(sweep.sweep))
         return sum(1 for sweep in file.sweeps for _ in file.frames(sweep.sweep))
 
 
@@ -283,10 +296,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rate", type=float, default=200.0)
-    parser.add_argument("--no-archive", action="store_true")
+    parser.add_argument("--passes", type=int, default=4)
+    parser.add_argument("--archive", type=Archive, choices=list(Archive), default=Archive.FRAMES)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    result = run_load(Load(arguments.seconds, arguments.size, arguments.rate, not arguments.no_archive))
+    result = run_load(Load(arguments.seconds, arguments.size, arguments.rate, arguments.archive, arguments.passes))
     text = json.dumps(result, indent=2)
     LOG.info("%s", text)
     if arguments.json is not None:

@@ -20,7 +20,7 @@ import psutil
 from benchmarks.stream_sources import FREQUENCIES, frames
 from stream.builder_inbox import BuilderInbox
 from stream.camera_control import CameraControl
-from stream.messages import NoiseModel, RunMode, RunStart, SweepRequest, SweepRole, Tile, WorkerHealth
+from stream.messages import Archive, NoiseModel, RunMode, RunStart, SweepRequest, SweepRole, Tile, WorkerHealth
 from stream.settings import StreamSettings, dump_settings
 
 SIZE, RATE_HZ, PASSES, ROUNDS = 512, 200.0, 50, 3
@@ -63,7 +63,7 @@ class Ring:
         self, start: Callable[..., subprocess.Popen[str]], folder: Path, rate_hz: float, **changes: Any
     ) -> None:
         runtime, data = folder / "r", folder / "d"
-        self.settings = replace(StreamSettings(str(runtime), str(data), archive_frames=False), **changes)
+        self.settings = replace(StreamSettings(str(runtime), str(data), archive=Archive.NONE), **changes)
         runtime.mkdir(mode=0o700)
         dump_settings(self.settings, folder / "stream.json")
         camera = start("camera", folder / "stream.json", SIZE, rate_hz)

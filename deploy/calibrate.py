@@ -18,7 +18,7 @@ from physics.constants import GAMMA_MHZ_PER_GAUSS
 from plans.calibration_book import DAY_S, Calibration, CalibrationBook
 from plans.calibration_fits import fit_camera, fit_field_direction, fit_powers, fit_ruby_zero, fit_thermometer
 from plans.coil import fit_coil
-from stream.archive_hdf5 import FrameFile
+from stream.archive_hdf5 import FrameFile, FramesError
 from stream.document_log import read_documents
 from stream.maps_file import read_maps
 from stream.paths import documents_path
@@ -74,7 +74,7 @@ def calibrate(uid: str, data: Path | None, site: str | None) -> Calibration:
         )
     try:
         found = maker(run)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, FramesError) as error:
         raise DeployError(f"run {run.uid}: {error}") from error
     CalibrationBook(run.data_dir / BOOK).add(found)
     return found

@@ -13,6 +13,7 @@ from deploy.places import require_folder, require_space
 from deploy.processes import Program, python_program
 from deploy.rig_file import RigFile
 from deploy.site import Site, new_site, runtime_root, take_port, write_control_token
+from stream.messages import Archive
 from stream.settings import StreamSettings, dump_settings
 
 READY_TIMEOUT_S = 600.0
@@ -74,15 +75,18 @@ def _check_tcp(rig: RigFile) -> None:
             take_port(port, "workers on other hosts")
 
 
-def launch(site: Site, rig: RigFile, parts: Parts, *, archive_frames: bool = True, allow_control: bool = False) -> Site:
+def launch(site: Site, rig: RigFile, parts: Parts, *, archive: bool = True, allow_control: bool = False) -> Site:
     """Write the settings files, start the processes and return the site with the names of its programs.
 
+    Without `archive` no run is kept on disk: the frames of a replay are there already.
     With `allow_control` the live page may pause, end and steer plans for who has the token of this start.
 
     What fails or is interrupted here leaves nothing running.
     """
     try:
-        stream = replace(rig.stream_settings(site.runtime_dir, site.data_dir), archive_frames=archive_frames)
+        stream = rig.stream_settings(site.runtime_dir, site.data_dir)
+        if not archive:
+            stream = replace(stream, archive=Archive.NONE)
         site = replace(site, metrics_ports=_metrics_ports(rig, parts), allow_control=allow_control)
         if allow_control:
             write_control_token(site)

@@ -45,8 +45,10 @@ class RunRecovery:
     """Sweeps that were whole and lacked maps."""
     missing: dict[int, int] = field(default_factory=dict[int, int])
     """Sweeps without maps -> frames that are on no disk."""
+    rows: int = 0
+    """Rows of its file that documents may name."""
     frames_untold: int = 0
-    """Frames that the documents name and no disk has."""
+    """Rows that the documents name and no disk has."""
     archived: bool = False
     """Tiled learnt of it now."""
     could_not: list[str] = field(default_factory=list[str])
@@ -196,12 +198,12 @@ def _make_maps(folder: Path, runs: dict[str, RunRecovery]) -> None:
         try:
             with FrameFile(path) as file:
                 run = _fit_missing(file, folder, runs.get(path.stem) or RunRecovery(path.stem))
-                run.frames = file.count
+                run.frames, run.rows = file.count, file.rows
         except (FramesError, ValueError) as error:
             runs.setdefault(path.stem, RunRecovery(path.stem)).could_not.append(str(error))
             continue
         log = documents_path(folder, path.stem)
-        run.frames_untold = max(0, told_frames(log) - run.frames) if log.exists() else 0
+        run.frames_untold = max(0, told_frames(log) - run.rows) if log.exists() else 0
         if path.stem in runs or run.maps_made or run.could_not:
             runs[path.stem] = run
 
@@ -250,7 +252,7 @@ def _tell_tiled(folder: Path, site: Site | None, runs: dict[str, RunRecovery]) -
         with tiled_at(folder, serving) as (uri, key), catalog(uri, key) as client:
             for log in logs:
                 run = runs.setdefault(log.stem, RunRecovery(log.stem))
-                run.archived = send_log(folder, log.stem, client, rows=run.frames if run.frames_untold else None)
+                run.archived = send_log(folder, log.stem, client, rows=run.rows if run.frames_untold else None)
             with MapArchive(StreamSettings(str(folder), str(folder)), uri, key) as archive:
                 for run in runs.values():
                     if run.maps_made:

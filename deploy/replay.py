@@ -57,7 +57,7 @@ def replay_run(
     if serving is not None:
         site = replace(site, tiled_port=serving.tiled_port, tiled_api_key=serving.tiled_api_key)
     try:
-        site = launch(site, rig, parts, archive_frames=False)
+        site = launch(site, rig, parts, archive=False)
         wait_until_ready(site, report=say_waiting(lambda text: typer.echo(text, err=True)))
         return _drive(site, rig, path, lines, rate)
     finally:

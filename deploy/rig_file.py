@@ -17,6 +17,7 @@ from deploy.errors import DeployError
 from devices.guard_settings import GuardSettings
 from devices.ioc.settings import BridgesSettings
 from devices.settings import CameraSettings, DevicesSettings, TwinSettings
+from stream.messages import Archive
 from stream.settings import StreamSettings
 
 FORBID = {"extra": "forbid"}
@@ -64,6 +65,8 @@ class StreamSection:
     slow_after_s: float = 10.0
     full_policy: typing.Literal["pause", "abandon", "spill"] = "pause"
     credit_bytes: int = 16_777_216
+    archive: Archive = Archive.FRAMES
+    """What a run leaves on disk: `frames`, `sums` (exact sums over the passes: same maps, less room), or `none`."""
     tcp_host: str = "127.0.0.1"
     """Numeric address for workers on other hosts; anything but loopback needs `curve`."""
     tcp_port: int = 0

@@ -22,8 +22,9 @@ from devices.settings import CameraDeviceSettings
 from devices.waiting import ProgressStatus, run_in_thread
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.camera_control import CameraControl, CameraRefused
-from stream.messages import Json, NoiseModel, RunMode, RunStart, SweepRequest
+from stream.messages import Archive, Json, NoiseModel, RunMode, RunStart, SweepProgress, SweepRequest
 from stream.settings import StreamSettings
+from stream.sums import sums_dtype
 
 _LOOK_S = 0.2
 
@@ -33,6 +34,7 @@ class _Sweep:
     """The newest sweep: armed, then started, then ended."""
 
     request: SweepRequest
+    frames_before: int
     first_row: int
     started: bool = False
     ended: bool = False
@@ -85,6 +87,7 @@ class Camera(Device):
         self._lock = RLock()
         self._sweep: _Sweep | None = None
         self._number = -1
+        self._frames = 0
         self._rows = 0
         self._told = 0
         self._resource_uid = ""
@@ -124,14 +127,15 @@ class Camera(Device):
         with self._lock:
             self.start = self._control.open_run(start)
             self._sweep = None
-            self._rows = self._told = self._data = 0
+            self._frames = self._rows = self._told = self._data = 0
             self._number, self._resource_uid = run.sweeps_before - 1, ""
             if run.sweeps_before:
                 self._control.abort_sweep(run.run_uid, self._number)  # one under way was lit by nobody
-                sent = [self._control.progress(run.run_uid, sweep)[0] for sweep in range(run.sweeps_before)]
-                self._rows = self._told = sum(sent)
+                before = [self._control.sweep_progress(run.run_uid, sweep) for sweep in range(run.sweeps_before)]
+                self._frames = sum(sweep.frames_sent for sweep in before)
+                self._rows = self._told = sum(sweep.rows for sweep in before)
         self.sweep.put(self._number)
-        self.frames_sent.put(self._rows)
+        self.frames_sent.put(self._frames)
         return self.start
 
     def close_run(self, exit_status: str) -> None:
@@ -177,21 +181,23 @@ class Camera(Device):
     def describe_collect(self) -> dict[str, Any]:
         """Return the data key of the frames."""
         start = self._open()
-        key = frames_data_key(f"camera:{start.rig or self.name}", start.height, start.width, start.dtype)
+        dtype = sums_dtype(start.dtype).str if start.archive is Archive.SUMS else start.dtype
+        key = frames_data_key(f"camera:{start.rig or self.name}", start.height, start.width, dtype)
         return {f"{self.name}_frames": key}
 
     def get_index(self) -> int:
-        """Return the number of frames sent in this run."""
+        """Return the rows that this run has in its file: frames, or sums where those are kept."""
         return self._rows
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
-        """Yield the frames sent since the last call as stream assets, once each and without gaps."""
+        """Yield the rows that came since the last call as stream assets, once each and without gaps."""
         start = self._open()
         stop = self.get_index() if index is None else min(index, self.get_index())
         if not start.frames_path or stop <= self._told:
             return
         if not self._resource_uid:
-            document = stream_resource(f"{self.name}_frames", start.frames_path, start.height, start.width)
+            form = (start.height, start.width)
+            document = stream_resource(f"{self.name}_frames", start.frames_path, *form, archive=start.archive)
             self._resource_uid = str(document["uid"])
             # The RunEngine fills in the run and refuses a document that has one.
             document.pop("run_start", None)
@@ -216,7 +222,7 @@ class Camera(Device):
             )
         self._arm_when_free(status, request)
         with self._lock:
-            self._sweep, self._number = _Sweep(request, first_row=self._rows), request.sweep
+            self._sweep, self._number = _Sweep(request, self._frames, self._rows), request.sweep
         self.sweep.put(request.sweep)
 
     def _arm_when_free(self, status: ProgressStatus, request: SweepRequest) -> None:
@@ -243,8 +249,9 @@ class Camera(Device):
     def _follow(self, status: ProgressStatus, sweep: _Sweep) -> None:
         request = sweep.request
         while True:
-            sent, total = self._control.progress(request.run_uid, request.sweep)
-            self._count(sweep.first_row + sent)
+            progress = self._control.sweep_progress(request.run_uid, request.sweep)
+            sent, total = progress.frames_sent, progress.frames_total
+            self._count(sweep, progress)
             status.progress(sent, total)
             if sent >= total:
                 sweep.ended = True
@@ -273,17 +280,17 @@ class Camera(Device):
         if sweep is None or sweep.ended:
             return
         self._control.abort_sweep(sweep.request.run_uid, sweep.request.sweep)
-        sent, _ = self._control.progress(sweep.request.run_uid, sweep.request.sweep)
-        self._count(sweep.first_row + sent)
+        self._count(sweep, self._control.sweep_progress(sweep.request.run_uid, sweep.request.sweep))
 
     def _newest(self) -> _Sweep:
         if self._sweep is None:
             raise DeviceError(f"{self.name}: no sweep is armed")
         return self._sweep
 
-    def _count(self, rows: int) -> None:
-        self._rows = max(self._rows, rows)
-        self.frames_sent.put(self._rows)
+    def _count(self, sweep: _Sweep, progress: SweepProgress) -> None:
+        self._frames = max(self._frames, sweep.frames_before + progress.frames_sent)
+        self._rows = max(self._rows, sweep.first_row + progress.rows)
+        self.frames_sent.put(self._frames)
 
     def _open(self) -> RunStart:
         if self.start is None:

@@ -82,7 +82,7 @@ def _pva(camera: CameraSettings) -> LiveSource:
 
     live = camera.live
     switch = AcquireSwitch(live.acquire, live.images) if live.acquire else None
-    return PvaSource(camera.source, live.buffer_mib << 20, switch)
+    return PvaSource(camera.source, live.buffer_mib << 20, switch, holes=live.lost_frames == "hole")
 
 
 def _dectris(camera: CameraSettings) -> LiveSource:
@@ -93,7 +93,8 @@ def _dectris(camera: CameraSettings) -> LiveSource:
     if live.height < 1 or live.width < 1 or live.dtype not in DTYPES:
         wanted = f"height and width of an image, and dtype as one of {', '.join(DTYPES)}"
         raise SourceError(f"camera.kind is `dectris`: [camera.live] must have {wanted}")
-    return DectrisSource(camera.source, (live.height, live.width), live.dtype, live.channel, live.buffer_mib << 20)
+    form = ((live.height, live.width), live.dtype, live.channel)
+    return DectrisSource(camera.source, *form, live.buffer_mib << 20, live.lost_frames == "hole")
 
 
 def describe(settings: CameraProcess, maker: FrameMaker) -> Json:

@@ -18,7 +18,8 @@ class LiveCamera:
     """A `stream.frames.FrameMaker` whose frames come from outside, in the order of the sweep.
 
     What steps the microwaves must be locked to the camera: the first frame of an acquisition is the first frequency of
-    the first pass, and every frame is the next frequency. A frame that the source lost ends the sweep with its number.
+    the first pass, and every frame is the next frequency. A frame that the source lost is a counted hole, or ends the
+    sweep, as the source's queue says.
 
     Parameters
     ----------
@@ -66,6 +67,8 @@ class LiveCamera:
 
         Raises
         ------
+        FrameLost
+            Where it is lost and the next one will come.
         SourceLost
             Where it does not come; the acquisition is ended.
         """
@@ -77,8 +80,9 @@ class LiveCamera:
         except SourceLost:
             self._source.stop()
             raise
-        if number == self._total - 1:
-            self._source.stop()
+        finally:
+            if number == self._total - 1:
+                self._source.stop()
         return frame
 
     def give_up(self) -> None:

@@ -68,6 +68,8 @@ class PvaSource:
         Starts and stops acquisitions; None for a camera that runs by itself.
     timeout_s
         Patience with the first image, which says what form the camera has.
+    holes
+        Go on where frames are lost.
 
     Raises
     ------
@@ -76,7 +78,12 @@ class PvaSource:
     """
 
     def __init__(
-        self, channel: str, limit_bytes: int = 2**28, switch: Switch | None = None, timeout_s: float = 10.0
+        self,
+        channel: str,
+        limit_bytes: int = 2**28,
+        switch: Switch | None = None,
+        timeout_s: float = 10.0,
+        holes: bool = False,
     ) -> None:
         try:
             client: Any = importlib.import_module("p4p.client.thread")
@@ -102,7 +109,7 @@ class PvaSource:
         form = cast("NDArray[Any]", self._first[1])
         self.height, self.width = form.shape
         self.dtype = widened(form.dtype)
-        self.queue = FrameQueue((self.height, self.width), self.dtype, limit_bytes)
+        self.queue = FrameQueue((self.height, self.width), self.dtype, limit_bytes, holes)
 
     def check(self) -> None:
         """Return once the channel is there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from devices.guard_settings import GuardDeviceSettings
 
@@ -89,6 +90,8 @@ class LiveSettings:
     """Longest wait for one frame, s; for the first one too."""
     buffer_mib: int = 256
     """Frames that may wait where the ring is full, MiB."""
+    lost_frames: Literal["hole", "end"] = "hole"
+    """A frame that the camera lost is a counted `hole` of the maps, or the `end` of the sweep."""
     temperature_k: float = 295.0
     """Temperature of the sample where the rig has no cryostat, K."""
 

@@ -1,7 +1,8 @@
 """How a run's frames file is told to Bluesky and Tiled: the data key and the stream assets, as plain documents.
 
 The camera device, `nvdac ingest` and the tests use these, so that the server reads every run's frames the same way. The
-file grows by one row per frame and one index is one frame: shape (N, y, x), N the number of indices told so far.
+file grows by one row per frame and one index is one frame: shape (N, y, x), N the number of indices told so far. Where
+the run keeps sums, one index is the sum of a sweep at one frequency instead.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import uuid
 from pathlib import Path
 
 from stream.archive_hdf5 import FRAMES
-from stream.messages import Json
+from stream.messages import Archive, Json
+from stream.sums import SUMS
 
 MIMETYPE = "application/x-hdf5"
 """Mimetype of frames and maps files."""
@@ -38,7 +40,9 @@ def frames_data_key(source: str, height: int, width: int, dtype: str) -> Json:
     }
 
 
-def stream_resource(data_key: str, path: str | Path, height: int, width: int, run_uid: str = "") -> Json:
+def stream_resource(
+    data_key: str, path: str | Path, height: int, width: int, run_uid: str = "", archive: Archive = Archive.FRAMES
+) -> Json:
     """Return the `stream_resource` document of a frames file.
 
     Parameters
@@ -49,13 +53,19 @@ def stream_resource(data_key: str, path: str | Path, height: int, width: int, ru
         The frames file, on the camera's host.
     run_uid
         The Bluesky run; left out where empty (the RunEngine fills it in).
+    archive
+        What the file keeps: its rows are frames, or the sums of a sweep at each of its frequencies.
     """
     document: Json = {
         "uid": str(uuid.uuid4()),
         "data_key": data_key,
         "mimetype": MIMETYPE,
         "uri": file_uri(path),
-        "parameters": {"dataset": FRAMES, "chunk_shape": [1, height, width], "swmr": True},
+        "parameters": {
+            "dataset": SUMS if archive is Archive.SUMS else FRAMES,
+            "chunk_shape": [1, height, width],
+            "swmr": True,
+        },
     }
     return {**document, "run_start": run_uid} if run_uid else document
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.archive_hdf5 import FrameFile
-from stream.link_messages import ABANDONED, NOT_IN_RING, BandPixels, FramesReady
+from stream.link_messages import ABANDONED, LOST, NOT_IN_RING, BandPixels, BandSums, FramesReady
 from stream.messages import RunStart, RunStop, SweepStart
 from stream.ring import Ring, SlotKey, open_ring, run_hash
+from stream.sums import sums_dtype
 
 FILE_FRAMES = 16
 """Most frames that are read from disk at a time: they are copies."""
@@ -58,6 +59,46 @@ class BandFrame:
 
 
 @dataclass(frozen=True)
+class BandLost:
+    """One frame that the camera lost: a counted hole of every band."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    y0: int
+    """First camera row of the band."""
+    lease: int
+    """Lease of the band."""
+    pass_index: int
+    """Traversal of the frequency list."""
+    index: int
+    """Index in the frequency list."""
+
+
+@dataclass(frozen=True)
+class BandSum:
+    """The sum at one frequency, in the place of whatever the cube holds there."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    y0: int
+    """First camera row of the band."""
+    lease: int
+    """Lease of the band."""
+    index: int
+    """Index in the frequency list."""
+    passes_done: int
+    """Passes that the sum stands for."""
+    frames: int
+    """Frames in it; the others of its passes were lost by the camera."""
+    sums: NDArray[np.generic]
+    """(y1 - y0, x) u4 sums (or the f4 frame), read-only, valid until acknowledged."""
+
+
+@dataclass(frozen=True)
 class BandRevoked:
     """The worker no longer owns the band: drop its cube."""
 
@@ -73,7 +114,9 @@ class BandRevoked:
     """Lease that ended."""
 
 
-WorkerEvent = RunStart | RunStop | BandGranted | BandFrame | BandRevoked
+BandPart = BandFrame | BandLost | BandSum
+"""What is acknowledged once it is in the cube."""
+WorkerEvent = RunStart | RunStop | BandGranted | BandPart | BandRevoked
 
 
 class FrameSource:
@@ -150,13 +193,13 @@ class FrameSource:
 class Taken:
     """What came out of one batch of descriptors."""
 
-    frames: list[BandFrame] = field(default_factory=list[BandFrame])
-    """Frames to add."""
+    frames: list[BandPart] = field(default_factory=list["BandPart"])
+    """Frames to add, holes to count, sums to take over."""
     duplicates: int = 0
     """Descriptors of frames that were given before."""
     missing: int | None = None
     """First frame to ask for again."""
-    rest: FramesReady | BandPixels | None = None
+    rest: FramesReady | BandPixels | BandSums | None = None
     """Frames that were not looked at for want of room."""
 
 
@@ -172,6 +215,7 @@ class Band:
         self.holes = 0
         self._given = 0
         self._mask = bytearray(self.total)
+        self._covered = bytearray(self.total)
         self._slots: dict[int, tuple[int, int]] = {}
         self._run_hash = run_hash(run.run_uid)
 
@@ -184,12 +228,19 @@ class Band:
         taken.duplicates = min(len(ready.slots), self._given - ready.first)
         slots, sequences = ready.slots.tolist(), ready.sequences.tolist()
         for i in range(taken.duplicates, len(slots)):
+            if ready.first + i < self._given:
+                taken.duplicates += 1  # in a sum that came meanwhile
+                continue
             if len(taken.frames) >= room:
                 taken.rest = replace(ready, first=ready.first + i, slots=ready.slots[i:], sequences=ready.sequences[i:])
                 break
             if slots[i] == ABANDONED or self._given >= self.total:
                 self.holes += 1
                 self._given = min(self._given + 1, self.total)
+                continue
+            if slots[i] == LOST:
+                taken.frames.append(self._lost(self._given))
+                self._give()
                 continue
             frame = self._frame(slots[i], sequences[i], source)
             if frame is None:
@@ -198,7 +249,36 @@ class Band:
             if slots[i] == NOT_IN_RING:
                 room = min(room, FILE_FRAMES)
             taken.frames.append(frame)
-            self._given += 1
+            self._give()
+        return taken
+
+    def take_sums(self, ready: BandSums) -> Taken:
+        """Return the sums of a message: whatever frames of their passes come later are repetitions.
+
+        Raises
+        ------
+        ValueError
+            Where they do not fit the sweep: whoever sent them is not to be believed.
+        """
+        taken = Taken()
+        count, passes = len(self.sweep.frequency_mhz), self.sweep.passes
+        shape, kind = (self.y1 - self.y0, self.run.width), sums_dtype(self.run.dtype).str
+        n = len(ready.sums)
+        fits = ready.passes_done.shape == ready.frames.shape == (n,) and ready.first_index + n <= count
+        fits = fits and all(plane.shape == shape and plane.dtype.str == kind for plane in ready.sums)
+        if not fits or (ready.passes_done > passes).any() or (ready.frames > ready.passes_done).any():
+            raise ValueError(f"sums that do not fit rows {self.y0}:{self.y1}, {count} frequencies, {passes} passes")
+        key = (self.run.run_uid, self.sweep.sweep, self.y0, self.lease)
+        for i, plane in enumerate(ready.sums):
+            index, done = ready.first_index + i, int(ready.passes_done[i])
+            following = done * count + index
+            if following < self._given or (following < self.total and self._covered[following]):
+                taken.duplicates += 1  # what follows it was given already: it would take the cube back
+                continue
+            taken.frames.append(BandSum(*key, index, done, int(ready.frames[i]), plane))
+            for number in range(index, done * count, count):
+                self._covered[number] = 1
+        self._give(0)
         return taken
 
     def take_pixels(self, ready: BandPixels, room: int) -> Taken:
@@ -215,6 +295,9 @@ class Band:
             return taken
         taken.duplicates = min(len(ready.pixels), self._given - ready.first)
         for i in range(taken.duplicates, min(len(ready.pixels), self.total - ready.first)):
+            if ready.first + i < self._given:
+                taken.duplicates += 1
+                continue
             if len(taken.frames) >= room:
                 taken.rest = replace(ready, first=ready.first + i, pixels=ready.pixels[i:])
                 break
@@ -222,7 +305,7 @@ class Band:
             if pixels.shape != (self.y1 - self.y0, self.run.width) or pixels.dtype.str != self.run.dtype:
                 raise ValueError(f"pixels of {pixels.shape} {pixels.dtype.str} for rows {self.y0}:{self.y1}")
             taken.frames.append(self._event(self._given, pixels))
-            self._given += 1
+            self._give()
         return taken
 
     def add(self, number: int, source: FrameSource) -> bool:
@@ -231,9 +314,32 @@ class Band:
         if slot is not None and not source.intact(*slot):
             return False
         self._mask[number] = 1
+        self._count_added()
+        return True
+
+    def account(self, part: BandLost | BandSum) -> None:
+        """Note that a hole is counted, or a sum in the cube."""
+        count = len(self.sweep.frequency_mhz)
+        if isinstance(part, BandLost):
+            self._mask[part.pass_index * count + part.index] = 1
+        else:
+            for number in range(part.index, part.passes_done * count, count):
+                self._mask[number] = 1
+        self._count_added()
+
+    def _count_added(self) -> None:
         while self.added < self.total and self._mask[self.added]:
             self.added += 1
-        return True
+
+    def _give(self, frames: int = 1) -> None:
+        """Go on to the next number that no sum holds."""
+        self._given += frames
+        while self._given < self.total and self._covered[self._given]:
+            self._given += 1
+
+    def _lost(self, number: int) -> BandLost:
+        place = divmod(number, len(self.sweep.frequency_mhz))
+        return BandLost(self.run.run_uid, self.sweep.sweep, self.y0, self.lease, *place)
 
     def _frame(self, slot: int, sequence: int, source: FrameSource) -> BandFrame | None:
         number = self._given

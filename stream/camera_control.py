@@ -90,8 +90,12 @@ class CameraControl:
 
     def progress(self, run_uid: str, sweep: int) -> tuple[int, int]:
         """Return the frames sent and their total."""
-        progress = self._ask(ProgressRequest(run_uid, sweep, -1, 0.0), SweepProgress)
+        progress = self.sweep_progress(run_uid, sweep)
         return progress.frames_sent, progress.frames_total
+
+    def sweep_progress(self, run_uid: str, sweep: int) -> SweepProgress:
+        """Return all that is counted of a sweep."""
+        return self._ask(ProgressRequest(run_uid, sweep, -1, 0.0), SweepProgress)
 
     def wait_sent(self, run_uid: str, sweep: int, timeout_s: float) -> int:
         """Block until every frame was sent; returns their number.

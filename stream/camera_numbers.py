@@ -38,6 +38,7 @@ class CameraNumbers:
             "frames_acked": self._dispatch.frames_acked,
             "frames_replayed": self._dispatch.frames_replayed,
             "frames_abandoned": self._slots.abandoned,
+            "frames_never_came": self._slots.lost,
             "messages_refused": refused,
             "queue_messages": sum(len(peer.outbox) for peer in peers),
             "lag_frames": {name: self._slow.backlog(name) / self._leases.height for name in self._roster.workers},
@@ -60,3 +61,4 @@ class CameraNumbers:
         self._alarms.watch("workers", nobody, Severity.MAJOR, "no worker is alive while a run is open")
         lost = self._slots.abandoned
         self._alarms.watch("holes", lost > 0, Severity.MAJOR, f"{lost} frames were abandoned")
+        self._alarms.watch("camera", self._slots.lost > 0, Severity.MAJOR, "the camera loses frames: counted holes")

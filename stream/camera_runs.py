@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
+
 from stream.camera_desk import CameraDesk, Refused, Ticket
 from stream.frame_pump import Armed, FramePump
 from stream.frame_recorder import FrameRecorder
@@ -22,7 +24,17 @@ from stream.link_messages import (
     ProgressRequest,
     TriggerSweep,
 )
-from stream.messages import Json, NoiseModel, RunMode, RunStart, RunStop, SweepProgress, SweepRequest, SweepStart
+from stream.messages import (
+    Archive,
+    Json,
+    NoiseModel,
+    RunMode,
+    RunStart,
+    RunStop,
+    SweepProgress,
+    SweepRequest,
+    SweepStart,
+)
 from stream.paths import frames_path
 from stream.run_book import MAX_OPEN_RUNS, RunBook, RunRecord, SweepPhase, SweepRecord
 from stream.settings import StreamSettings
@@ -51,6 +63,7 @@ class CameraRuns:
         announce: Callable[[RunStart | RunStop | SweepStart | SweepRecord], None],
     ) -> None:
         self._settings = settings
+        self._archived = settings.archive is not Archive.NONE
         self._maker = maker
         self._info = info
         self._epoch = epoch
@@ -99,7 +112,7 @@ class CameraRuns:
             raise Refused("refused", f"run {start.run_uid} is closed already")
         self._make_room()
         complete = self._complete(start)
-        if self._settings.archive_frames:
+        if self._archived:
             try:
                 self._recorder.open_run(complete)
             except OSError as error:
@@ -119,7 +132,7 @@ class CameraRuns:
                 self._abort(sweep, "the run was closed")
         stop = self._book.close(run_uid, exit_status)
         if not already:
-            if self._settings.archive_frames:
+            if self._archived:
                 self._recorder.close_run(run_uid)
             self._announce(stop)
         return stop
@@ -142,10 +155,10 @@ class CameraRuns:
             request.passes,
             news.source_state,
         )
-        sweep = SweepRecord(start, request)
+        sweep = SweepRecord(start, request, keeps_sums=run.start.archive is Archive.SUMS)
         run.sweeps[request.sweep] = sweep
-        self._slots.open_sweep(sweep.key, sweep.total, self._settings.archive_frames)
-        if self._settings.archive_frames:
+        self._slots.open_sweep(sweep.key, sweep.total, self._archived)
+        if self._archived:
             self._recorder.add_sweep(start)
         self._announce(start)
         if ticket is not None:
@@ -176,7 +189,7 @@ class CameraRuns:
         sweep = self._sweep(message.run_uid, message.sweep)
         if sweep.phase is SweepPhase.ARMED:
             sweep.phase = SweepPhase.SENDING
-            self._pump.send(sweep.request, self._settings.archive_frames)
+            self._pump.send(sweep.request, self._archived)
         elif sweep.phase is SweepPhase.ABORTED:
             raise Refused("refused", f"sweep {message.sweep} was aborted: {sweep.reason}")
         return sweep.progress()
@@ -199,12 +212,16 @@ class CameraRuns:
         return sweep
 
     def _check_disk(self, request: SweepRequest) -> None:
-        if not self._settings.archive_frames:
+        if not self._archived:
             return
         if self._recorder.failure:
             raise Refused("refused", f"frames cannot be written: {self._recorder.failure}")
         frame = self._maker.height * self._maker.width * 4
-        need = len(request.frequency_mhz) * request.passes * frame + _SPARE_BYTES
+        sums = self._settings.archive is Archive.SUMS
+        if sums and request.passes > 1 and np.dtype(self._maker.dtype).kind == "f":
+            raise Refused("refused", "float frames cannot be summed exactly: take one pass, or set archive = frames")
+        # of sums two copies, whatever the number of passes
+        need = len(request.frequency_mhz) * (min(request.passes, 2) if sums else request.passes) * frame + _SPARE_BYTES
         free = shutil.disk_usage(self._settings.data_dir).free
         if free < need:
             raise Refused("refused", f"the disk has {free >> 20} MiB left and the sweep needs {need >> 20} MiB")
@@ -219,8 +236,10 @@ class CameraRuns:
         """Fill in what the camera knows better than the plan."""
         info, maker = self._info, self._maker
         path = start.frames_path or str(info.get("frames_path", ""))
-        if self._settings.archive_frames:
+        archive = Archive(str(info.get("archive", start.archive))) if path else Archive.NONE
+        if self._archived:
             path = str(frames_path(self._settings.data_dir, start.run_uid))
+            archive = self._settings.archive
         noise = start.noise
         if noise.source in ("", "camera") and isinstance(info.get("noise"), dict):
             noise = NoiseModel(**cast("dict[str, object]", info["noise"]))  # pyright: ignore[reportArgumentType]
@@ -235,4 +254,5 @@ class CameraRuns:
             pixel_size_um=float(cast("float", info.get("pixel_size_um", start.pixel_size_um))),
             frames_path=path,
             time_s=start.time_s or time.time(),
+            archive=archive,
         )

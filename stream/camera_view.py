@@ -51,6 +51,7 @@ class CameraView:
             "ring_fill": self._slots.pinned() / self._slots.slots,
             "rate_hz": self._rate(),
             "frames_abandoned": self._slots.abandoned,
+            "frames_lost": self._slots.lost,
             "leases": self._owned(),
         }
         self._state.publish("camera", header | counts)

@@ -207,6 +207,8 @@ class DectrisSource:
         Threshold channel to take; empty takes the only one.
     limit_bytes
         Most memory for frames that wait.
+    holes
+        Go on where images are lost.
 
     Raises
     ------
@@ -215,11 +217,17 @@ class DectrisSource:
     """
 
     def __init__(
-        self, endpoint: str, shape: tuple[int, int], dtype: str, channel: str = "", limit_bytes: int = 2**28
+        self,
+        endpoint: str,
+        shape: tuple[int, int],
+        dtype: str,
+        channel: str = "",
+        limit_bytes: int = 2**28,
+        holes: bool = False,
     ) -> None:
         self.height, self.width = shape
         self.dtype = dtype
-        self.queue = FrameQueue(shape, dtype, limit_bytes)
+        self.queue = FrameQueue(shape, dtype, limit_bytes, holes)
         self.malformed = 0
         self._endpoint = endpoint
         self._unpacker = Unpacker(shape, channel)
@@ -293,6 +301,6 @@ class DectrisSource:
                 self.queue.put(message.number, message.pixels)
             case SeriesEnd() if message.series == self._series:
                 self._series = -1
-                self.queue.fail("the detector ended the series")
+                self.queue.end("the detector ended the series")
             case _:
                 self.queue.strays += 1

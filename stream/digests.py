@@ -43,6 +43,8 @@ def frames_digest(path: str | Path) -> str:
             for name in COLUMNS:
                 if name != "time_s":
                     digest.update(np.asarray(contents[f"/entry/data/{name}"][...]).tobytes())
+            if "/sweeps/holes" in contents:
+                digest.update(np.asarray(contents["/sweeps/holes"][...]).tobytes())
     except (KeyError, *HDF5_ERRORS) as error:
         raise OSError(f"cannot read the frames of {path}: {reason(error)}") from error
     return digest.hexdigest()

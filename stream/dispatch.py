@@ -8,7 +8,17 @@ from collections.abc import Iterable
 import numpy as np
 
 from stream.leases import Grant, Holding, LeaseBook
-from stream.link_messages import ABANDONED, NOT_IN_RING, Ack, FramesReady, LeaseGrant, LeaseRevoke, ReplayRequest
+from stream.link_messages import (
+    ABANDONED,
+    NOT_IN_RING,
+    Ack,
+    BandSums,
+    FramesReady,
+    LeaseGrant,
+    LeaseRevoke,
+    ReplayRequest,
+)
+from stream.messages import Archive
 from stream.pixels import PixelMessages
 from stream.roster import Peer, Roster
 from stream.run_book import Cursor, RunBook, RunRecord, SweepPhase, SweepRecord
@@ -89,14 +99,17 @@ class Dispatcher:
     def ack(self, peer: Peer, ack: Ack) -> None:
         """Take a cumulative acknowledgement; those of an old lease are ignored."""
         sweep, cursor = self._current(peer, (ack.run_uid, ack.sweep), ack.y0, ack.lease)
-        if sweep is None or cursor is None or not cursor.acked < ack.added <= cursor.next:
+        if sweep is None or cursor is None:
+            return
+        added = min(ack.added, cursor.next) if cursor.ahead else ack.added
+        if not cursor.acked < added <= cursor.next:
             return
         rows = self._rows(sweep.key, ack.y0)
-        peer.in_flight_bytes -= (ack.added - cursor.acked) * rows * self._row_bytes
-        peer.frames_added += ack.added - cursor.acked
-        self.frames_acked += ack.added - cursor.acked
-        peer.rows_added += (ack.added - cursor.acked) * rows
-        cursor.acked = ack.added
+        peer.in_flight_bytes -= (added - cursor.acked) * rows * self._row_bytes
+        peer.frames_added += added - cursor.acked
+        self.frames_acked += added - cursor.acked
+        peer.rows_added += (added - cursor.acked) * rows
+        cursor.acked = added
         self._consumed(sweep)
 
     def replay(self, peer: Peer, request: ReplayRequest) -> None:
@@ -106,7 +119,7 @@ class Dispatcher:
             return
         peer.in_flight_bytes -= (cursor.next - request.first) * self._rows(sweep.key, request.y0) * self._row_bytes
         self.frames_replayed += cursor.next - request.first
-        cursor.next = request.first
+        cursor.next, cursor.sums = request.first, None
         self.wake(sweep.key)
 
     def send(self) -> None:
@@ -146,9 +159,15 @@ class Dispatcher:
         if count <= 0:
             return False
         slots, sequences = self._slots.lookup(sweep.key, cursor.next, cursor.next + count)
-        path = self._book.runs[sweep.start.run_uid].start.frames_path
+        run = self._book.runs[sweep.start.run_uid].start
+        path = run.frames_path
         if not path:
             slots[slots == np.uint32(NOT_IN_RING)] = ABANDONED
+        elif run.archive is Archive.SUMS and (gone := np.flatnonzero(slots == np.uint32(NOT_IN_RING))).size:
+            if gone[0] == 0:
+                return self._send_sums(sweep, holding, cursor, (owner, path))
+            count = int(gone[0])
+            slots, sequences = slots[:count], sequences[:count]
         message = FramesReady(*sweep.key, holding.y0, holding.lease, cursor.next, slots, sequences)
         if owner.door.remote:
             count, message = self._pixels.of(message, sweep.start, (holding.y1, path))
@@ -156,6 +175,29 @@ class Dispatcher:
             return False
         cursor.next += count
         owner.in_flight_bytes += count * size
+        return True
+
+    def _send_sums(self, sweep: SweepRecord, holding: Holding, cursor: Cursor, to: tuple[Peer, str]) -> bool:
+        """Send sums in the place of frames that are kept by them alone; after the last one frames go on."""
+        owner, path = to
+        if cursor.sums is None:
+            bands = [band.y0 for band in self._leases.holdings(sweep.key) if band.owner == holding.owner]
+            if any(y0 in sweep.cursors and sweep.cursors[y0].sums is not None for y0 in bands):
+                return False  # one band after the other: what waits for a worker stays small
+            durable = self._slots.durable(sweep.key)
+            cursor.sums = (sweep.made if durable is None else durable, 0)
+        done, index = cursor.sums
+        none = np.zeros(0, np.uint32)
+        place = BandSums(*sweep.key, holding.y0, holding.lease, index, none, none, ())
+        message = self._pixels.sums(place, sweep.start, done, (holding.y1, path))
+        if message is None or not self._roster.offer(owner, message):
+            return False
+        cursor.ahead = True
+        index += len(message.sums)
+        cursor.sums = (done, index)
+        if index >= min(done, len(sweep.start.frequency_mhz)):
+            owner.in_flight_bytes += (done - cursor.next) * (holding.y1 - holding.y0) * self._row_bytes
+            cursor.next, cursor.sums = done, None
         return True
 
     def _reset(self, sweep: SweepRecord, grant: Grant) -> None:

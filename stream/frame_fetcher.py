@@ -1,4 +1,7 @@
-"""Frames that left the ring, read from their HDF5 file in a thread: a slow disk holds up only who waits for it."""
+"""Frames that left the ring, and sums in their place, read from the run's HDF5 file in a thread.
+
+A slow disk holds up only who waits for it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.archive_hdf5 import FrameFile
+from stream.sums import SumPlane
 
 KEPT_BYTES = 64 * 1024 * 1024
 """Frames kept for the other bands of the same frame, bytes; the oldest go first."""
@@ -22,6 +28,22 @@ AGAIN_S = 0.5
 
 FrameKey = tuple[int, int, int]
 """(sweep, pass, index)."""
+
+
+@dataclass(frozen=True)
+class SumKey:
+    """The sum at one frequency, of so many passes at least."""
+
+    sweep: int
+    """Number of the sweep."""
+    index: int
+    """Place in the frequency list."""
+    passes: int
+    """Passes that it must stand for."""
+
+
+_Item = tuple[str, FrameKey | SumKey]
+_Read = NDArray[np.generic] | SumPlane
 
 _log = logging.getLogger(__name__)
 
@@ -40,16 +62,22 @@ class FrameFetcher(threading.Thread):
         self._wake = wake
         self._kept_bytes = kept_bytes
         self._changed = threading.Condition()
-        self._wanted: deque[tuple[str, FrameKey]] = deque()
-        self._kept: OrderedDict[tuple[str, FrameKey], NDArray[np.generic]] = OrderedDict()
-        self._failed: dict[tuple[str, FrameKey], float] = {}
+        self._wanted: deque[_Item] = deque()
+        self._kept: OrderedDict[_Item, _Read] = OrderedDict()
+        self._failed: dict[_Item, float] = {}
         self._file: FrameFile | None = None
         self._ended = False
         self.failures = 0
 
     def get(self, path: str, key: FrameKey) -> NDArray[np.generic] | None:
         """Return a whole frame (y, x), or None until it is read."""
-        item = (path, key)
+        return cast("NDArray[np.generic] | None", self._get((path, key)))
+
+    def sum(self, path: str, key: SumKey) -> SumPlane | None:
+        """Return a sum, or None until it is read."""
+        return cast("SumPlane | None", self._get((path, key)))
+
+    def _get(self, item: _Item) -> _Read | None:
         with self._changed:
             frame = self._kept.get(item)
             if frame is not None:
@@ -90,16 +118,18 @@ class FrameFetcher(threading.Thread):
             self._wake()
         self._close()
 
-    def _keep(self, item: tuple[str, FrameKey], frame: NDArray[np.generic]) -> None:
+    def _keep(self, item: _Item, frame: _Read) -> None:
         self._kept[item] = frame
-        while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > self._kept_bytes:
+        while len(self._kept) > 1 and sum(_size(kept) for kept in self._kept.values()) > self._kept_bytes:
             self._kept.popitem(last=False)
 
-    def _read(self, path: str, key: FrameKey) -> NDArray[np.generic] | None:
+    def _read(self, path: str, key: FrameKey | SumKey) -> _Read | None:
         try:
             if self._file is None or str(self._file.path) != path:
                 self._close()
                 self._file = FrameFile(path)
+            if isinstance(key, SumKey):
+                return self._file.plane(key.sweep, key.index, key.passes)
             return self._file.frame(*key)
         except (OSError, KeyError, RuntimeError) as error:
             self.failures += 1
@@ -112,3 +142,7 @@ class FrameFetcher(threading.Thread):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _size(read: _Read) -> int:
+    return read.pixels.nbytes if isinstance(read, SumPlane) else read.nbytes

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from stream.frame_recorder import FrameRecorder
-from stream.frames import FrameMaker
-from stream.messages import Json, StatePoint, SweepRequest
+from stream.frames import FrameLost, FrameMaker
+from stream.messages import Archive, Json, StatePoint, SweepRequest
 from stream.ring import Ring, SlotKey, run_hash
 from stream.slots import SlotLedger, SweepKey
 from stream.sockets import Waker
@@ -47,6 +47,8 @@ class Made:
     """No more will come."""
     reason: str = ""
     """Why it ended early; empty where it did not."""
+    lost: int = 0
+    """How many of them the source lost."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class FramePump(threading.Thread):
         # a bare lock that nobody releases before the end: the cheapest sleep that can be cut short
         self._hurry = threading.Lock()
         self._hurry.acquire()
+        self._lost = 0
 
     def arm(self, request: SweepRequest) -> None:
         """Freeze the maker's state; `Armed` follows."""
@@ -147,23 +150,45 @@ class FramePump(threading.Thread):
         request = job.request
         key, count = (request.run_uid, request.sweep), len(request.frequency_mhz)
         total = request.passes * count
-        due, number = time.monotonic(), 0
+        if getattr(self._maker, "archive", None) is Archive.SUMS:
+            return Made(key, total, ended=True, lost=getattr(self._maker, "holes", 0))
+        due, number, self._lost = time.monotonic(), 0, 0
+        lost = Counter[int]()
         try:
             for number in range(total):
-                slot = None if key in self._aborted else self._slot(key)
+                slot = None if self._over(key) else self._slot(key)
                 if slot is None:
-                    return Made(key, number, ended=True, reason="aborted")
+                    reason = self._recorder.spoilt.get(key, "aborted")
+                    return Made(key, number, ended=True, reason=reason, lost=self._lost)
                 due = self._pace(due)
+                pass_index, index = divmod(number, count)
                 try:
-                    frame = self._maker.frame(*divmod(number, count))
+                    frame = self._maker.frame(pass_index, index)
+                except FrameLost:
+                    self._slots.give_back(slot)
+                    lost[index] += 1
+                    if lost[index] == request.passes:
+                        reason = f"every frame at {request.frequency_mhz[index]:g} MHz was lost by the camera"
+                        _log.warning("sweep %d ends: %s", request.sweep, reason)
+                        return Made(key, number, ended=True, reason=reason, lost=self._lost)
+                    self._lose(key, number, job.archived)
+                    continue
                 except Exception:
                     self._slots.give_back(slot)
                     raise
                 self._publish(key, number, slot, frame, job.archived)
         except Exception as error:  # noqa: BLE001 - as above
             _log.exception("the frame source failed")
-            return Made(key, number, ended=True, reason=f"{type(error).__name__}: {error}")
-        return Made(key, total, ended=True)
+            return Made(key, number, ended=True, reason=f"{type(error).__name__}: {error}", lost=self._lost)
+        return Made(key, total, ended=True, lost=self._lost)
+
+    def _lose(self, key: SweepKey, number: int, archived: bool) -> None:
+        """Publish a frame that will never come: everyone counts the same hole."""
+        self._lost += 1
+        self._slots.lose(key, number)
+        if archived:
+            self._recorder.add_hole(key, number)
+        self.news.append(Made(key, number + 1, lost=self._lost))
 
     def _publish(self, key: SweepKey, number: int, slot: int, frame: object, archived: bool) -> None:
         mark = SlotKey(run_hash(key[0]), key[1], number)
@@ -173,11 +198,15 @@ class FramePump(threading.Thread):
         if archived:
             self._recorder.add_frame(key, number, slot)
         self.frames += 1
-        self.news.append(Made(key, number + 1))
+        self.news.append(Made(key, number + 1, lost=self._lost))
         # frames that come fast are announced together: a message per frame and band would cost more than its pixels
         if time.monotonic() - self._woke >= GATHER_S:
             self._woke = time.monotonic()
             self._waker.wake()
+
+    def _over(self, key: SweepKey) -> bool:
+        """Tell whether no more frames of the sweep are wanted, or can be kept."""
+        return key in self._aborted or key in self._recorder.spoilt
 
     def _slot(self, key: SweepKey) -> int | None:
         """Wait for a slot as long as it takes: this is where a full ring stops the camera and loses nothing."""
@@ -186,7 +215,7 @@ class FramePump(threading.Thread):
             # what was made must be announced now: nobody frees the slot of a frame that he has not heard of
             self._unheard = True
             self._waker.wake()
-        while slot is None and not self._ended and key not in self._aborted:
+        while slot is None and not self._ended and not self._over(key):
             slot = self._slots.acquire(0.1)
             self.waiting = slot is None
         self._unheard = False

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stream.archive_hdf5 import FrameWriter
+from stream.archive_sums import make_writer
 from stream.messages import RunStart, SweepStart
 from stream.ring import Ring
 from stream.slots import SlotLedger, SweepKey
+from stream.sums import SumsError
 
 FLUSH_FRAMES = 32
 """Frames that wait for a flush at most."""
@@ -28,6 +30,7 @@ class _Frame:
     key: SweepKey
     number: int
     slot: int
+    """-1: the camera lost the frame."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class FrameRecorder(threading.Thread):
         self._sweeps: dict[SweepKey, SweepStart] = {}
         self._pending: dict[SweepKey, int] = {}
         self._count = 0
+        self.spoilt: dict[SweepKey, str] = {}
+        """Sweeps whose frames cannot be kept, and why: they must end."""
         self._ended = threading.Event()
         self.failure = ""
 
@@ -65,7 +70,7 @@ class FrameRecorder(threading.Thread):
         OSError
             Where it cannot be made.
         """
-        self._writers[start.run_uid] = FrameWriter(start.frames_path, start)
+        self._writers[start.run_uid] = make_writer(start.frames_path, start)
 
     def add_sweep(self, sweep: SweepStart) -> None:
         """Announce a sweep before its first frame."""
@@ -74,6 +79,10 @@ class FrameRecorder(threading.Thread):
     def add_frame(self, key: SweepKey, number: int, slot: int) -> None:
         """Write the frame in `slot`; the slot stays pinned until it is durable."""
         self._jobs.put(_Frame(key, number, slot))
+
+    def add_hole(self, key: SweepKey, number: int) -> None:
+        """Write that the camera lost the frame of this number."""
+        self._jobs.put(_Frame(key, number, -1))
 
     def close_run(self, run_uid: str) -> None:
         """Close the run's file once everything before is written."""
@@ -122,20 +131,23 @@ class FrameRecorder(threading.Thread):
 
     def _write(self, job: _Frame) -> None:
         sweep, writer = self._sweeps.get(job.key), self._writers.get(job.key[0])
-        if sweep is None or writer is None:
+        if sweep is None or writer is None or job.key in self.spoilt:
             # the frame under way when its run was closed: nobody wants it, and its slot must come free
             self._slots.archived(job.key, job.number + 1)
             return
         pass_index, index = divmod(job.number, len(sweep.frequency_mhz))
-        writer.append(
-            sweep.sweep,
-            pass_index,
-            index,
-            float(sweep.frequency_mhz[index]),
-            self._ring.pixels[job.slot],
-            self._ring.crc(job.slot),
-            self._ring.time_s(job.slot),
-        )
+        if job.slot < 0:
+            writer.add_hole(sweep.sweep, pass_index, index)
+            self._pending[job.key] = job.number + 1
+            self._count += 1
+            return
+        slot = job.slot
+        pixels, crc, time_s = self._ring.pixels[slot], self._ring.crc(slot), self._ring.time_s(slot)
+        try:
+            writer.append(sweep.sweep, pass_index, index, float(sweep.frequency_mhz[index]), pixels, crc, time_s)
+        except SumsError as error:
+            self.spoilt[job.key] = str(error)
+            self._report("MAJOR", f"sweep {sweep.sweep} is not kept from its frame {job.number} on: {error}")
         self._pending[job.key] = job.number + 1
         self._count += 1
 

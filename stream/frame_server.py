@@ -29,7 +29,7 @@ from stream.frame_recorder import FrameRecorder
 from stream.frames import FrameMaker
 from stream.leases import LeaseBook, band_step
 from stream.link_messages import Heartbeat
-from stream.messages import Json, RunStart, RunStop, Severity, SweepStart
+from stream.messages import Archive, Json, RunStart, RunStop, Severity, SweepStart
 from stream.metrics import ProcessMetrics
 from stream.pixels import PixelMessages
 from stream.reception import Reception
@@ -81,7 +81,7 @@ class FrameServer:
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ring_path = Path(settings.runtime_dir) / "ring"
         # before the new ring takes the place of the one that a killed predecessor left
-        self._left = gather(settings.data_dir, self._ring_path) if settings.archive_frames else []
+        self._left = gather(settings.data_dir, self._ring_path) if settings.archive is not Archive.NONE else []
         self._ring = create_ring(self._ring_path, settings.ring_mib, (maker.height, maker.width), maker.dtype)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._doors = open_doors(self._context, settings, "frames")
@@ -219,7 +219,7 @@ class FrameServer:
         sweep = self._book.sweep(key)
         if sweep is None:
             return
-        sweep.made = made.count
+        sweep.made, sweep.lost = made.count, made.lost
         if sweep.phase is SweepPhase.ABORTED:
             return
         if made.reason:

@@ -16,6 +16,8 @@ NOT_IN_RING = 0xFFFFFFFF
 """Slot number of a frame that must be read from the run's HDF5 file."""
 ABANDONED = 0xFFFFFFFE
 """Slot number of a frame that is gone: a counted hole."""
+LOST = 0xFFFFFFFD
+"""Slot number of a frame that the camera never gave: a counted hole that every band has."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class FramesReady:
     first: int
     """Number of the first frame within the sweep: pass_index * len(frequency_mhz) + index."""
     slots: NDArray[np.uint32]
-    """(n,) ring slots, or NOT_IN_RING, or ABANDONED."""
+    """(n,) ring slots, or NOT_IN_RING, ABANDONED or LOST."""
     sequences: NDArray[np.uint64]
     """(n,) sequence numbers of the slots when the frames were written."""
 
@@ -150,6 +152,28 @@ class BandPixels:
     """Number of the first frame within the sweep: pass_index * len(frequency_mhz) + index."""
     pixels: tuple[NDArray[np.generic], ...]
     """(rows, x) counts of frames first, first + 1, ...: the rows of the band alone."""
+
+
+@dataclass(frozen=True)
+class BandSums:
+    """Sums that take the place of whatever the cube of a band holds at consecutive frequencies."""
+
+    run_uid: str
+    """The Bluesky run."""
+    sweep: int
+    """Number of the sweep."""
+    y0: int
+    """First camera row of the band."""
+    lease: int
+    """Lease under which they are sent."""
+    first_index: int
+    """Place of the first of them in the frequency list."""
+    passes_done: NDArray[np.uint32]
+    """(n,) passes that the sums stand for: frames of these passes are not to be added again."""
+    frames: NDArray[np.uint32]
+    """(n,) frames in each sum; fewer than the passes where the camera lost some."""
+    sums: tuple[NDArray[np.generic], ...]
+    """(rows, x) exact sums, u4 (or the one f4 frame)."""
 
 
 @dataclass(frozen=True)

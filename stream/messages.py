@@ -47,6 +47,14 @@ class SweepRole(enum.StrEnum):
     SINGLE = "SINGLE"
 
 
+class Archive(enum.StrEnum):
+    """What the camera process keeps of a run on disk."""
+
+    FRAMES = "frames"
+    SUMS = "sums"
+    NONE = "none"
+
+
 class Severity(enum.StrEnum):
     """EPICS words for how serious an event or a value is."""
 
@@ -119,9 +127,11 @@ class RunStart:
     rig: str = ""
     """Name of the rig."""
     frames_path: str = ""
-    """HDF5 file of the run's frames on the camera's host; empty where frames are not archived."""
+    """HDF5 file of the run on the camera's host; empty where nothing is archived."""
     time_s: float = 0.0
     """Start, seconds since the epoch."""
+    archive: Archive = Archive.FRAMES
+    """What `frames_path` holds: every frame, or the exact sums of the passes; `none` where it is empty."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +185,7 @@ class Tile:
     revision: int
     """Number of this result within the lease, rising."""
     final: bool
-    """True when every frame of the sweep was added to the band exactly once."""
+    """True when every frame of the sweep was added to the band exactly once, or is a counted hole of the camera."""
     frames_added: int
     """Frames added so far."""
     worker: str
@@ -185,6 +195,8 @@ class Tile:
     spectra: Mapping[str, NDArray[np.generic]]
     """Integer (or f8) sums of counts over named regions within the band, each (f,), with `<name>_pixels` (1,); in a
     final tile also `unresolved_places` (n,) and `unresolved_sums` (f, n): pixels that the builder may try again."""
+    frames_lost: int = 0
+    """Frames that the camera itself lost, counted so far: a final has frames_added + frames_lost = all of the sweep."""
 
 
 @dataclass(frozen=True)
@@ -345,6 +357,10 @@ class SweepProgress:
     """Frames the sweep will have."""
     aborted: bool = False
     """True when no more frames will come although fewer than the total were sent."""
+    frames_lost: int = 0
+    """Those of `frames_sent` that the camera itself lost: counted holes, in no file."""
+    rows: int = 0
+    """Rows that the sweep has, or will have, in the run's file: one per frame, or per frequency where sums are kept."""
 
 
 @dataclass(frozen=True)

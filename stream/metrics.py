@@ -40,6 +40,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "frames_replayed": Kind("Frames sent once more, counted per band", counter=True),
     "frames_duplicate": Kind("Frames offered again and dropped", counter=True),
     "frames_abandoned": Kind("Frames dropped under the policy abandon: holes", counter=True),
+    "frames_never_came": Kind("Frames that the camera itself lost: holes", counter=True),
     "frames_lost": Kind("Frames of the newest run sent but not added exactly once by every band"),
     "messages_refused": Kind("Messages that were refused", counter=True),
     "tiles_sent": Kind("Tiles handed to the link", counter=True),

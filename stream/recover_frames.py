@@ -1,8 +1,8 @@
 """Frames files whose writer was killed: copied to a new part, each frame's crc checked, and renamed over the old file.
 
 Such a file opens for SWMR readers at best. The copy is an ordinary, closed file of the same name, so that who points
-at it (Tiled's assets too) finds the frames under the same rows. Frames that the killed camera had published and not yet
-written are taken from its ring, where that is still there.
+at it (Tiled's assets too) finds the frames, or the sums, under the same rows. Frames that the killed camera had
+published and not yet written are taken from its ring, where that is still there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.archive_hdf5 import COLUMNS, FRAMES, FrameFile, FramesError, FrameWriter, crc32c
-from stream.messages import SweepStart
+from stream.archive_hdf5 import COLUMNS, FRAMES, CorruptFrameError, FrameFile, FramesError, FrameWriter, crc32c
+from stream.archive_sums import SumsWriter, make_writer
+from stream.messages import RunStart, SweepStart
 from stream.ring import Ring, RingError, open_ring_left, run_hash
+from stream.sums import SumPlane
 from stream.writing_mark import abandoned, clear, taken
+
+Key = tuple[int, int, int]
+"""(sweep, pass, index)."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +61,8 @@ class Parted:
     """Frames in it."""
     rescued: int
     """How many of them came from the ring."""
-    damaged: tuple[tuple[int, int, int], ...]
-    """(sweep, pass, index) of frames whose bytes are not those written: counted holes, still in the file."""
+    damaged: tuple[Key, ...]
+    """Keys of frames (of sums: of their last frame) whose bytes are not those written: holes, still in the file."""
 
     def sentence(self) -> str:
         """Return it as one line for people."""
@@ -122,7 +127,7 @@ def rescue(ring_path: Path, path: Path) -> list[Rescued]:
         ring = open_ring_left(ring_path)
         with FrameFile(path) as file:
             sweeps, uid, shape = file.sweeps, file.start.run_uid, (file.start.height, file.start.width)
-            on_disk = {sweep.sweep: file.frames_of(sweep.sweep) for sweep in sweeps}
+            on_disk = {sweep.sweep: file.frames_of(sweep.sweep) + len(file.holes(sweep.sweep)) for sweep in sweeps}
     except (RingError, FramesError) as error:
         _log.info("nothing to take from the ring: %s", error)
         return []
@@ -142,42 +147,68 @@ def _consecutive(ring: Ring, run: int, sweep: int, first: int) -> Iterator[Rescu
 
 
 def _copy(path: Path, part: Path, rescued: list[Rescued]) -> Parted:
-    """Write every frame of a file, then those rescued, to a new one."""
+    """Write all that a file holds to a new one, sweep by sweep, and behind it the frames of each that were rescued."""
     with FrameFile(path) as file:
         start, sweeps, count = file.start, file.sweeps, file.count
-    damaged: list[tuple[int, int, int]] = []
-    with h5py.File(path, "r", libver="latest", swmr=True) as source, FrameWriter(part, start) as writer:
-        columns = {name: _column(source, name)[:count] for name in COLUMNS}
-        frames = cast("Any", source[FRAMES])
-        openings = iter(sweeps)
-        known: set[int] = set()
-        for row in range(count):
-            _open_until(int(columns["sweep"][row]), openings, known, writer)
-            _, chunk = frames.id.read_direct_chunk((row, 0, 0))
-            pixels = np.frombuffer(chunk, start.dtype).reshape(start.height, start.width)
-            key = (int(columns["sweep"][row]), int(columns["pass"][row]), int(columns["index"][row]))
-            crc = int(columns["crc32c"][row])
-            if crc32c(pixels) != crc:
-                damaged.append(key)
-            writer.append(*key, float(columns["frequency_mhz"][row]), pixels, crc, float(columns["time_s"][row]))
-        for opening in openings:
-            writer.add_sweep(opening)
-        lists = {opening.sweep: opening.frequency_mhz for opening in sweeps}
-        for frame in rescued:
-            frequency_mhz = lists[frame.sweep]
-            pass_index, index = divmod(frame.number, frequency_mhz.size)
-            key = (frame.sweep, pass_index, index)
-            writer.append(*key, float(frequency_mhz[index]), frame.pixels, frame.crc, frame.time_s)
-        total = writer.count
+        holes = [(sweep.sweep, *hole) for sweep in sweeps for hole in sorted(file.holes(sweep.sweep))]
+        damaged: list[Key] = []
+        with h5py.File(path, "r", libver="latest", swmr=True) as source, make_writer(part, start) as writer:
+            columns = {name: _column(source, name)[:count] for name in COLUMNS}
+            for opening in sweeps:
+                writer.add_sweep(opening)
+                for hole in holes:
+                    if hole[0] == opening.sweep:
+                        writer.add_hole(*hole)
+                rows = np.flatnonzero(columns["sweep"] == opening.sweep).tolist()
+                if isinstance(writer, SumsWriter):
+                    damaged += _copy_sums(file, opening, [_row(columns, row) for row in rows], writer)
+                else:
+                    damaged += _copy_frames(source, start, columns, rows, writer)
+                _append(opening, [frame for frame in rescued if frame.sweep == opening.sweep], writer)
+            total = writer.count
     return Parted(start.run_uid, path, total, total - count, tuple(damaged))
 
 
-def _open_until(sweep: int, openings: Iterator[SweepStart], known: set[int], writer: FrameWriter) -> None:
-    """Write the sweeps' openings up to the one that a frame belongs to."""
-    while sweep not in known:
-        opening = next(openings)
-        known.add(opening.sweep)
-        writer.add_sweep(opening)
+def _copy_frames(
+    source: h5py.File, start: RunStart, columns: dict[str, NDArray[Any]], rows: list[int], writer: FrameWriter
+) -> list[Key]:
+    """Copy frames; returns the keys of those that are damaged: they are copied too."""
+    frames, damaged = cast("Any", source[FRAMES]), list[Key]()
+    for row in rows:
+        _, chunk = frames.id.read_direct_chunk((row, 0, 0))
+        pixels = np.frombuffer(chunk, start.dtype).reshape(start.height, start.width)
+        key = (int(columns["sweep"][row]), int(columns["pass"][row]), int(columns["index"][row]))
+        crc = int(columns["crc32c"][row])
+        if crc32c(pixels) != crc:
+            damaged.append(key)
+        writer.append(*key, float(columns["frequency_mhz"][row]), pixels, crc, float(columns["time_s"][row]))
+    return damaged
+
+
+def _copy_sums(file: FrameFile, opening: SweepStart, rows: list[dict[str, float]], writer: SumsWriter) -> list[Key]:
+    """Copy the sums of a sweep; returns a key for each that is damaged: its row of pixels stays empty."""
+    planes: list[SumPlane] = []
+    damaged: list[Key] = []
+    newest = {int(row["index"]): row for row in rows}
+    for index, row in sorted(newest.items()):
+        try:
+            planes.append(file.plane(opening.sweep, index))
+        except CorruptFrameError:
+            damaged.append((opening.sweep, int(row["pass_index"]), index))
+    writer.restore(opening.sweep, planes, rows)
+    return damaged
+
+
+def _append(opening: SweepStart, rescued: list[Rescued], writer: FrameWriter) -> None:
+    for frame in rescued:
+        pass_index, index = divmod(frame.number, opening.frequency_mhz.size)
+        key = (frame.sweep, pass_index, index)
+        writer.append(*key, float(opening.frequency_mhz[index]), frame.pixels, frame.crc, frame.time_s)
+
+
+def _row(columns: dict[str, NDArray[Any]], row: int) -> dict[str, float]:
+    names = {"pass": "pass_index"}
+    return {names.get(name, name): column[row].item() for name, column in columns.items()}
 
 
 def _column(file: h5py.File, name: str) -> NDArray[Any]:

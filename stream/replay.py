@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from stream.archive_hdf5 import FrameFile, FramesError
 from stream.camera_control import CameraControl, CameraRefused
-from stream.messages import Json, RunMode, RunStop, StatePoint, SweepRequest, SweepStart
+from stream.frames import FrameLost
+from stream.messages import Archive, Json, RunMode, RunStop, StatePoint, SweepRequest, SweepStart
 
 _LOG = logging.getLogger(__name__)
 _BUSY_PAUSE_S = 0.05
@@ -41,6 +42,13 @@ class ReplayMaker:
     ------
     stream.archive_hdf5.FramesError
         Where the file cannot be read.
+
+    Attributes
+    ----------
+    archive
+        What the file keeps; of sums no frame is made: workers get them at once.
+    holes
+        Frames of the armed sweep that the camera lost.
     """
 
     def __init__(self, path: str | Path, frame_rate_hz: float = 0.0) -> None:
@@ -50,14 +58,17 @@ class ReplayMaker:
         self.width = start.width
         self.dtype = start.dtype
         self.frame_rate_hz = frame_rate_hz
+        self.archive = start.archive
+        self.holes = 0
         self._sweep, self._passes = -1, 1
         self._rehearsed: tuple[str, int] = ("", -1)
+        self._lost: set[tuple[int, int]] = set()
 
     def info(self) -> Json:
         """Return what the camera process tells about itself beyond its settings."""
         start = self._file.start
         told: Json = {"mode": str(RunMode.REPLAY), "pixel_size_um": start.pixel_size_um, "noise": asdict(start.noise)}
-        return {**told, "frames_path": str(self._file.path), "replays": start.run_uid}
+        return {**told, "frames_path": str(self._file.path), "archive": str(self.archive), "replays": start.run_uid}
 
     def arm(self, request: SweepRequest) -> tuple[StatePoint, Json]:
         """Return the stored state of the sweep and its source state.
@@ -77,15 +88,24 @@ class ReplayMaker:
             raise FramesError(f"run {request.run_uid} has no sweep {request.sweep}")
         if stored.passes != request.passes or not np.array_equal(stored.frequency_mhz, request.frequency_mhz):
             raise FramesError(f"sweep {request.sweep} was recorded with other frequencies or passes")
-        self._sweep, self._passes = stored.sweep, stored.passes
+        self._choose(stored)
         return stored.state, stored.source_state
 
     def frame(self, pass_index: int, index: int) -> NDArray[Any]:
-        """Return the stored (y, x) frame; its crc is checked."""
+        """Return the stored (y, x) frame; its crc is checked. One that the camera lost is lost again."""
+        if (pass_index % self._passes, index) in self._lost:
+            raise FrameLost
         return self._file.frame(self._sweep, pass_index % self._passes, index)
+
+    def _choose(self, stored: SweepStart) -> None:
+        self._sweep, self._passes = stored.sweep, stored.passes
+        self._lost = self._file.holes(stored.sweep)
+        self.holes = len(self._lost)
 
     def _rehearse(self, request: SweepRequest) -> tuple[StatePoint, Json]:
         """Choose the next stored sweep for a run that is not the stored one."""
+        if self.archive is Archive.SUMS:
+            raise FramesError(f"{self._file.path} keeps sums, not frames: only the run itself can be replayed")
         whole = self._file.complete_sweeps()
         fitting = [sweep for sweep in whole if np.array_equal(sweep.frequency_mhz, request.frequency_mhz)]
         fitting = [sweep for sweep in fitting if sweep.role is request.role] or fitting
@@ -97,7 +117,7 @@ class ReplayMaker:
         after = last if run == request.run_uid else -1
         stored = next((sweep for sweep in fitting if sweep.sweep > after), fitting[0])
         self._rehearsed = request.run_uid, stored.sweep
-        self._sweep, self._passes = stored.sweep, stored.passes
+        self._choose(stored)
         state = replace(stored.state, history=request.history, load_index=request.load_index)
         played = {"run_uid": self._file.start.run_uid, "sweep": stored.sweep, "passes": stored.passes}
         return state, {"replays": played}

@@ -31,6 +31,10 @@ class Cursor:
     """First frame not yet sent."""
     acked: int = 0
     """Frames added by the owner."""
+    sums: tuple[int, int] | None = None
+    """While sums are sent in the frames' place: how many first frames they stand for, and the next frequency."""
+    ahead: bool = False
+    """Sums were sent: the owner may have added more than the frames that were."""
 
 
 @dataclass
@@ -45,8 +49,12 @@ class SweepRecord:
     """Where it stands."""
     made: int = 0
     """Frames published."""
+    lost: int = 0
+    """How many of them the camera lost."""
     reason: str = ""
     """Why it was aborted."""
+    keeps_sums: bool = False
+    """Its sums are archived, not its frames."""
     cursors: dict[int, Cursor] = field(default_factory=dict[int, Cursor])
     """First row of a band -> how far it is."""
 
@@ -68,7 +76,8 @@ class SweepRecord:
     def progress(self) -> SweepProgress:
         """Return the counts as a message."""
         aborted = self.phase is SweepPhase.ABORTED
-        return SweepProgress(self.start.run_uid, self.start.sweep, self.made, self.total, aborted)
+        rows = len(self.start.frequency_mhz) if self.keeps_sums else self.made - self.lost
+        return SweepProgress(self.start.run_uid, self.start.sweep, self.made, self.total, aborted, self.lost, rows)
 
 
 @dataclass

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from stream.messages import Archive
+
 T = TypeVar("T")
 _TCP_OFFSETS = {"frames": 0, "results": 1}
 
@@ -39,8 +41,9 @@ class StreamSettings:
     """Bytes of frames in flight per worker."""
     metrics_port: int = 0
     """Port on loopback where this process serves its metrics; 0: none."""
-    archive_frames: bool = True
-    """Write each frame to HDF5 (False in replays: the frames are on disk)."""
+    archive: Archive = Archive.FRAMES
+    """What is kept of a run in HDF5: every frame (`frames`), after each frame the exact sums over the passes (`sums`: a
+    sweep takes no more room than two passes of 4-byte pixels, however many it has), or nothing (`none`: replays)."""
     tcp_host: str = "127.0.0.1"
     """Address that workers on other hosts connect to; anything but loopback needs `curve`."""
     tcp_port: int = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.link_messages import ABANDONED, NOT_IN_RING
+from stream.link_messages import ABANDONED, LOST, NOT_IN_RING
 
 SweepKey = tuple[str, int]
 """(run uid, sweep)."""
@@ -49,6 +49,7 @@ class SlotLedger:
         self.slots = slots
         self.policy = policy
         self.abandoned = 0
+        self.lost = 0
         self._free = list(range(slots - 1, -1, -1))
         self._sweeps: dict[SweepKey, _Sweep] = {}
         self._changed = threading.Condition()
@@ -83,6 +84,20 @@ class SlotLedger:
             sweep.slots[number] = slot
             sweep.sequences[number] = sequence
             sweep.made = number + 1
+
+    def lose(self, key: SweepKey, number: int) -> None:
+        """Frame `number` never came from the camera: a counted hole that takes no slot."""
+        with self._changed:
+            self.lost += 1
+            if key in self._sweeps:
+                self._sweeps[key].slots[number] = LOST
+                self._sweeps[key].made = number + 1
+
+    def durable(self, key: SweepKey) -> int | None:
+        """Return how many first frames are on disk; None where they need not be, or the sweep is not known."""
+        with self._changed:
+            sweep = self._sweeps.get(key)
+            return sweep.archived if sweep is not None and sweep.keeps_file else None
 
     def archived(self, key: SweepKey, count: int) -> None:
         """Say that the first `count` frames are on disk."""
@@ -139,9 +154,10 @@ class SlotLedger:
     def _reclaim(self, key: SweepKey, limit: int) -> int | None:
         sweep = self._sweeps[key]
         slot = None
-        if sweep.released < limit:
-            slot = int(sweep.slots[sweep.released])
-            sweep.slots[sweep.released] = NOT_IN_RING
+        while slot is None and sweep.released < limit:
+            if sweep.slots[sweep.released] != np.uint32(LOST):
+                slot = int(sweep.slots[sweep.released])
+                sweep.slots[sweep.released] = NOT_IN_RING
             sweep.released += 1
         if sweep.closed and sweep.released == sweep.made:
             del self._sweeps[key]
@@ -150,6 +166,8 @@ class SlotLedger:
     def _abandon(self) -> int | None:
         """Drop the oldest frame that is written; a hole where it is on no disk."""
         for sweep in self._sweeps.values():
+            while sweep.released < sweep.made and sweep.slots[sweep.released] == np.uint32(LOST):
+                sweep.released += 1
             if sweep.released < sweep.made and not (sweep.keeps_file and sweep.archived <= sweep.released):
                 slot = int(sweep.slots[sweep.released])
                 hole = not sweep.keeps_file

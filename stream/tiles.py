@@ -115,7 +115,8 @@ class TileLedger:
         if sweep.rows.get(tile.y0) != tile.y1:
             return Verdict.ALIEN
         band = sweep.bands[tile.y0]
-        if tile.frames_added > sweep.total or (tile.final and tile.frames_added != sweep.total):
+        seen = tile.frames_added + tile.frames_lost
+        if seen > sweep.total or (tile.final and seen != sweep.total):
             return Verdict.INCOMPLETE
         if band.final:
             return Verdict.DUPLICATE

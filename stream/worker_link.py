@@ -8,10 +8,22 @@ import time
 from collections import deque
 from types import TracebackType
 
-from stream.bands import Band, BandFrame, BandGranted, BandRevoked, FrameSource, Taken, WorkerEvent
+from stream.bands import (
+    Band,
+    BandFrame,
+    BandGranted,
+    BandLost,
+    BandPart,
+    BandRevoked,
+    BandSum,
+    FrameSource,
+    Taken,
+    WorkerEvent,
+)
 from stream.link_messages import (
     Ack,
     BandPixels,
+    BandSums,
     FramesReady,
     LeaseGrant,
     LeaseReturn,
@@ -31,7 +43,7 @@ MAX_FRAMES = 256
 KEEP_RUNS = 2
 """Runs whose finals are kept for a builder that begins again."""
 
-__all__ = ["BandFrame", "BandGranted", "BandRevoked", "WorkerEvent", "WorkerLink"]
+__all__ = ["BandFrame", "BandGranted", "BandLost", "BandRevoked", "BandSum", "WorkerEvent", "WorkerLink"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +69,7 @@ class WorkerLink:
         self._sweeps: dict[SweepKey, SweepStart] = {}
         self._bands: dict[tuple[SweepKey, int], Band] = {}
         self._events: deque[WorkerEvent] = deque()
-        self._ready: deque[FramesReady | BandPixels] = deque()
+        self._ready: deque[FramesReady | BandPixels | BandSums] = deque()
         self._touched: dict[tuple[SweepKey, int], Band] = {}
         # acknowledgements go with the next beat unless half of the credits wait for them
         self._hurry_bytes = settings.credit_bytes // 2
@@ -85,8 +97,8 @@ class WorkerLink:
             except queue.Empty:
                 return []
 
-    def acknowledge(self, frame: BandFrame) -> bool:
-        """Say that the frame is in the cube.
+    def acknowledge(self, frame: BandPart) -> bool:
+        """Say that the frame (or sum) is in the cube, or the hole is counted.
 
         Returns
         -------
@@ -98,6 +110,11 @@ class WorkerLink:
         band = self._bands.get((key, frame.y0))
         if band is None or band.lease != frame.lease:
             return False
+        if isinstance(frame, BandLost | BandSum):
+            band.account(frame)
+            self._unsaid_bytes += frame.sums.nbytes if isinstance(frame, BandSum) else 0
+            self._touched[key, frame.y0] = band
+            return True
         number = frame.pass_index * len(band.sweep.frequency_mhz) + frame.index
         if not band.add(number, self._source):
             self._io.post(LeaseReturn(*key, frame.y0, band.lease, "the ring moved on while the frame was read"))
@@ -179,7 +196,7 @@ class WorkerLink:
 
     def _handle(self, message: object) -> None:
         match message:
-            case FramesReady() | BandPixels():
+            case FramesReady() | BandPixels() | BandSums():
                 self._ready.append(message)
             case LeaseGrant():
                 self._grant(message)
@@ -252,7 +269,7 @@ class WorkerLink:
         self._events = deque(
             event
             for event in self._events
-            if not (isinstance(event, BandFrame) and (event.lease, event.y0) == (band.lease, y0))
+            if not (isinstance(event, BandFrame | BandLost | BandSum) and (event.lease, event.y0) == (band.lease, y0))
         )
         self._events.append(BandRevoked(*key, y0, band.y1, band.lease))
 
@@ -274,6 +291,9 @@ class WorkerLink:
             taken = self._taken(band, ready, room)
             self._events.extend(taken.frames)
             self.duplicates += taken.duplicates
+            if taken.duplicates:
+                # whoever sends what is known may have missed the word that it is
+                self._touched[(ready.run_uid, ready.sweep), ready.y0] = band
             if taken.missing is not None:
                 key = (ready.run_uid, ready.sweep, ready.y0)
                 self._io.post(ReplayRequest(*key, ready.lease, taken.missing))
@@ -282,11 +302,11 @@ class WorkerLink:
             else:
                 self._ready[0] = taken.rest
 
-    def _taken(self, band: Band, ready: FramesReady | BandPixels, room: int) -> Taken:
+    def _taken(self, band: Band, ready: FramesReady | BandPixels | BandSums, room: int) -> Taken:
         if isinstance(ready, FramesReady):
             return band.take(ready, self._source, room)
         try:
-            return band.take_pixels(ready, room)
+            return band.take_sums(ready) if isinstance(ready, BandSums) else band.take_pixels(ready, room)
         except ValueError as error:
             self._io.count_malformed(str(error))
             return Taken()

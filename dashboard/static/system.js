@@ -42,7 +42,7 @@ export class ProcessesPanel extends Panel {
     const { store } = this;
     const { silence_s: silence = {}, web } = store.header("sources");
     const [camera, sweep, workers] = [store.header("camera"), store.header("sweep"), store.header("workers")];
-    const behind = Math.max(0, (sweep.frames_sent ?? 0) - (sweep.frames_added ?? 0));
+    const behind = Math.max(0, (sweep.frames_sent ?? 0) - (sweep.frames_added ?? 0) - (sweep.frames_lost ?? 0));
     const devices = store.all("device/");
     const rows = Object.entries(silence).map(([name, silent]) => {
       const lost = this.page.silence(name) > 0;

@@ -35,11 +35,11 @@ class Processes:
         data_dir: Path | None = None,
         tiled_uri: str = "",
         tcp_port: int = 0,
+        **settings: Any,
     ) -> None:
         data = folder / "data" if data_dir is None else data_dir
-        self.stream = StreamSettings(
-            runtime_dir=str(folder / "run"), data_dir=str(data), ring_mib=16, dead_after_missed=20, tcp_port=tcp_port
-        )
+        chosen: dict[str, Any] = {"ring_mib": 16, "dead_after_missed": 20, "tcp_port": tcp_port, **settings}
+        self.stream = StreamSettings(runtime_dir=str(folder / "run"), data_dir=str(data), **chosen)
         self._tiled_uri = tiled_uri
         Path(self.stream.runtime_dir).mkdir(mode=0o700, parents=True)
         self._folder = folder

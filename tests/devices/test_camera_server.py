@@ -16,7 +16,7 @@ from stream.archive_hdf5 import FrameFile, FrameWriter
 from stream.camera_control import CameraControl, CameraRefused
 from stream.crc import crc32c
 from stream.health import ready_path
-from stream.messages import NoiseModel, RunMode, RunStart, StatePoint, SweepRequest, SweepRole, SweepStart
+from stream.messages import Archive, NoiseModel, RunMode, RunStart, StatePoint, SweepRequest, SweepRole, SweepStart
 from stream.settings import StreamSettings
 from tests.stream.wire import wait_for
 
@@ -33,7 +33,7 @@ def process(tmp_path):
         for number in range(10):
             frame = np.full((6, 7), number, "<u2")
             writer.append(0, *divmod(number, 5), 2800.0, frame, crc32c(frame), 0.0)
-    stream = StreamSettings(str(tmp_path / "r"), str(tmp_path / "d"), ring_mib=1, archive_frames=False)
+    stream = StreamSettings(str(tmp_path / "r"), str(tmp_path / "d"), ring_mib=1, archive=Archive.NONE)
     camera = CameraSettings(kind="file", source=str(path), frame_rate_hz=0.0)
     return CameraProcess(stream, camera)
 
@@ -70,7 +70,7 @@ def test_a_stored_run_is_played(process, tmp_path):
 
 
 def test_a_stored_run_is_rehearsed_by_a_plan_of_the_same_frequencies(process, tmp_path):
-    stream = replace(process.stream, archive_frames=True)
+    stream = replace(process.stream, archive=Archive.FRAMES)
     camera = launch(replace(process, stream=stream), tmp_path)
     try:
         wait_for(lambda: ready_path(stream, "camera").exists() or camera.poll() is not None, 60, "ready")

@@ -138,7 +138,7 @@ CAMERA = CameraSettings(kind="pva", source=f"{PREFIX}:IMAGE", live=LIVE)
 DEVICES = DevicesSettings(prefix=f"{PREFIX}:", magnet=MagnetSettings(), cryostat=CryostatSettings())
 
 
-def test_each_sweep_is_one_acquisition_and_a_lost_frame_ends_it_with_its_number(site):
+def test_each_sweep_is_one_acquisition_and_a_lost_frame_is_a_counted_hole(site):
     with area_detector(site):
         site.serve(CAMERA, DEVICES)
         site.worker("worker-0")
@@ -158,8 +158,17 @@ def test_each_sweep_is_one_acquisition_and_a_lost_frame_ends_it_with_its_number(
             state = control.arm(sweep_request("run-a", 1)).state
             assert (state.temperature_k, state.temperature_max_since_field_k) == (20.5, 60.0)
             control.trigger("run-a", 1)
+            assert control.wait_sent("run-a", 1, 60) == 40
+            whole, lost = known_cube(0, 10, 4, *SHAPE), known_frame(0, 1, 7, *SHAPE)
+            whole[7] -= lost
+            assert np.array_equal(gathered.until_cube("run-a", 1), whole)
+            progress = control.sweep_progress("run-a", 1)
+            assert (progress.frames_lost, progress.rows) == (1, 39)
+            # one that was the only one of its frequency ends the sweep: there is no map without it
+            control.arm(sweep_request("run-a", 3, count=40, passes=1))
+            control.trigger("run-a", 3)
             with pytest.raises(CameraRefused, match="ended after 17 of 40 frames"):
-                control.wait_sent("run-a", 1, 60)
+                control.wait_sent("run-a", 3, 60)
             site.epics_put(f"{PREFIX}:DROP", -1)
             site.epics_put(f"{PREFIX}:MAG:FIELD_Z_GAUSS_RBV", 50.0)
             state = control.arm(sweep_request("run-a", 2)).state
@@ -168,6 +177,7 @@ def test_each_sweep_is_one_acquisition_and_a_lost_frame_ends_it_with_its_number(
             assert np.array_equal(gathered.until_cube("run-a", 2), known_cube(0, 10, 4, *SHAPE))
     log = (site.folder / "camera.log").read_text()
     assert "frame 17 of 40 (1 in all) were lost before they came here" in log
+    assert "was lost by the camera" in log
 
 
 def test_a_camera_that_goes_away_ends_the_sweep_and_comes_back(site):

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from analyzers.builder import warm_up
-from analyzers.offline import OfflineRun, fit_frames_file
-from stream.archive_hdf5 import FrameFile, FrameWriter, crc32c
+from stream.archive_hdf5 import FrameFile
 from stream.document_log import read_documents
-from stream.maps_file import compare_planes, read_maps
-from stream.paths import documents_path, frames_path, maps_path
+from stream.messages import Archive
+from stream.paths import documents_path, frames_path
 from stream.settings import dump_settings
 from tests.analyzers import synthetic
 from tests.analyzers.processes import ROOT, Processes, Watcher
-from tests.faults.plan_process import TEMPERATURES_K
+from tests.faults.undisturbed import assert_same_maps, undisturbed
 from tests.stream.wire import wait_for
 
 pytestmark = pytest.mark.timeout(300)
@@ -30,27 +29,6 @@ PER_SWEEP = 2 * len(synthetic.FREQUENCY_MHZ)
 def _compiled():
     """Compile once here, so that the processes find the kernels on disk and do not compile side by side."""
     warm_up()
-
-
-def undisturbed(folder: Path, sweeps: int) -> OfflineRun:
-    """Maps of the same frames without any process."""
-    maker = synthetic.SyntheticMaker()
-    path = folder / "undisturbed.h5"
-    with FrameWriter(path, synthetic.run_start()) as writer:
-        for number in range(sweeps):
-            sweep = synthetic.sweep_start(synthetic.sweep_request(number, TEMPERATURES_K[number]), maker)
-            writer.add_sweep(sweep)
-            for p in range(2):
-                for i, frequency_mhz in enumerate(sweep.frequency_mhz):
-                    frame = maker.frame(p, i)
-                    writer.append(number, p, i, float(frequency_mhz), frame, crc32c(frame), 1.0)
-    return fit_frames_file(path)
-
-
-def assert_same_maps(data_dir, expected: OfflineRun) -> None:
-    for number, maps in expected.maps.finals.items():
-        stored, _ = read_maps(maps_path(data_dir, "run-1", expected.maps.version, f"sweep_{number:04d}"))
-        assert compare_planes(stored, maps.planes()) == "", f"sweep {number}"
 
 
 def start_plan(processes: Processes, folder: Path, sweeps: int) -> subprocess.Popen[bytes]:
@@ -70,8 +48,9 @@ def recover(data_dir, code: int) -> dict:
     return json.loads(done.stdout)
 
 
-def test_camera_and_plan_killed_recover_finishes_what_can_be_finished(tmp_path):
-    with Processes(tmp_path, frame_rate_hz=100.0) as processes:
+@pytest.mark.parametrize("archive", [Archive.FRAMES, Archive.SUMS])
+def test_camera_and_plan_killed_recover_finishes_what_can_be_finished(tmp_path, archive):
+    with Processes(tmp_path, frame_rate_hz=100.0, archive=archive) as processes:
         processes.start("camera")
         processes.wait_ready("camera")
         plan = start_plan(processes, tmp_path, 2)

@@ -66,7 +66,7 @@ def test_policy_spill_never_stops_the_camera(rig):
 
 
 def test_policy_abandon_counts_and_shows_the_hole(rig):
-    flow = rig(full_policy="abandon", archive_frames=False, dead_after_missed=600)
+    flow = rig(full_policy="abandon", archive="none", dead_after_missed=600)
     flow.camera(rate_hz=300, **BIG)
     worker = flow.worker("worker-0")
     with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:

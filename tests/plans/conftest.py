@@ -106,10 +106,9 @@ def report(run_uid: str, sweep: int, **changes: object) -> AnalysisReport:
 class Bench:
     """Everything a plan needs, and what the tests look at."""
 
-    def __init__(self, folder, devices: DevicesSettings, rate_hz: float = 0.0) -> None:
-        self.settings = StreamSettings(
-            runtime_dir=str(folder / "bench"), data_dir=str(folder / "frames"), ring_mib=4, bands=2, heartbeat_s=0.05
-        )
+    def __init__(self, folder, devices: DevicesSettings, rate_hz: float = 0.0, **settings) -> None:
+        chosen = {"ring_mib": 4, "bands": 2, "heartbeat_s": 0.05, **settings}
+        self.settings = StreamSettings(runtime_dir=str(folder / "bench"), data_dir=str(folder / "frames"), **chosen)
         self.maker = TestCardMaker(rate_hz)
         self._ends = ExitStack()
         try:
@@ -151,9 +150,9 @@ def make_bench_at(tmp_path):
     """Makes a bench on the PVs of a prefix, or on chosen devices."""
     made = []
 
-    def make(devices: str | DevicesSettings, rate_hz: float = 0.0) -> Bench:
+    def make(devices: str | DevicesSettings, rate_hz: float = 0.0, **settings) -> Bench:
         chosen = all_devices(devices) if isinstance(devices, str) else devices
-        made.append(Bench(tmp_path, chosen, rate_hz))
+        made.append(Bench(tmp_path, chosen, rate_hz, **settings))
         return made[-1]
 
     yield make
@@ -164,7 +163,7 @@ def make_bench_at(tmp_path):
 @pytest.fixture
 def make_bench(bench_ioc, make_bench_at):
     """Makes a bench on the bench IOC."""
-    return lambda rate_hz=0.0: make_bench_at(bench_ioc, rate_hz)
+    return lambda rate_hz=0.0, **settings: make_bench_at(bench_ioc, rate_hz, **settings)
 
 
 @pytest.fixture

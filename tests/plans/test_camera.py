@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from devices.camera_requests import CameraRun, CameraRunEnd, SweepPlan
 from devices.epics import DeviceError
+from stream.archive_hdf5 import FrameFile
 from stream.camera_control import CameraControl, CameraRefused
-from stream.messages import FieldHistory, SweepRole
+from stream.messages import Archive, FieldHistory, SweepRole
 from stream.settings import StreamSettings
+from stream.writing_mark import has_writer
+from tests.stream.wire import wait_for
 
 LIST = tuple(2850.0 + i for i in range(10))
 
@@ -54,6 +60,34 @@ def test_each_frame_is_told_once(camera):
     assert [(row["indices"]["start"], row["indices"]["stop"]) for row in rows] == [(0, 20), (20, 40), (40, 60)]
     assert list(camera.collect_asset_docs()) == []
     assert camera.sweep.get() == 2
+
+
+def test_sums_are_told_as_rows_of_their_own(make_bench):
+    bench = make_bench(archive=Archive.SUMS)
+    camera = bench.rig.camera
+    camera.run.set(CameraRun("run-2")).wait(20)
+    camera.prepare(plan()).wait(20)  # given up by the next: its rows stay empty
+    told = []
+    for passes in (3, 1):
+        take(camera, passes)
+        told += list(camera.collect_asset_docs())
+    path = camera.start.frames_path
+    camera.run.set(CameraRunEnd("success")).wait(20)
+    (resource,) = [doc for name, doc in told if name == "stream_resource"]
+    data = [doc["indices"] for name, doc in told if name == "stream_datum"]
+    assert [(row["start"], row["stop"]) for row in data] == [(0, 20), (20, 30)]
+    assert resource["parameters"]["dataset"] == "/entry/data/sums"
+    wait_for(lambda: not has_writer(Path(path)), 20, "the file closed")
+    with h5py.File(path) as file:
+        rows = file[resource["parameters"]["dataset"]][...]
+    with FrameFile(path) as file:
+        assert [sweep.sweep for sweep in file.complete_sweeps()] == [1, 2]
+        sums = {sweep: np.stack([plane.pixels for plane in file.planes(sweep)]) for sweep in (1, 2)}
+    assert rows.shape == (30, 8, 6)
+    assert not rows[:10].any()
+    assert np.array_equal(rows[10:], np.concatenate([sums[1], sums[2]]))
+    assert sums[1].any()
+    assert camera.frames_sent.get() == 40
 
 
 def test_a_rewound_plan_arms_anew_and_starts_once(camera, bench):

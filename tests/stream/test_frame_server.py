@@ -27,7 +27,7 @@ from stream.link_messages import (
     ReplayRequest,
     Welcome,
 )
-from stream.messages import RunStart, RunStop, SweepStart, WorkerHealth
+from stream.messages import Archive, RunStart, RunStop, SweepStart, WorkerHealth
 from stream.settings import StreamSettings
 from tests.stream.wire import HEIGHT, WIDTH, KnownMaker, run_start, sweep_request, wait_for
 
@@ -257,7 +257,7 @@ def test_only_the_builder_can_call_a_band_final(make):
 
 
 def test_old_runs_are_forgotten_once_their_maps_are_final(make):
-    _, control, peer = make(archive_frames=False)
+    _, control, peer = make(archive=Archive.NONE)
     worker, builder = peer("worker-0").hello(), peer("builder", "builder").hello()
     wait_for(lambda: builder.all(Welcome) and worker.all(Welcome), 60, "welcome")
     for number in range(4):
@@ -280,7 +280,7 @@ def test_old_runs_are_forgotten_once_their_maps_are_final(make):
 
 
 def test_sums_need_no_archive_when_the_ring_keeps_the_frames(make):
-    _, control, peer = make(archive_frames=False, credit_bytes=1_000_000)
+    _, control, peer = make(archive=Archive.NONE, credit_bytes=1_000_000)
     worker = peer("worker-0").hello()
     start = control.open_run(run_start("run"))
     assert start.frames_path == ""

@@ -91,7 +91,7 @@ def test_replay_of_a_live_run_gives_the_same_bits(rig):
             gathered.until_cube("run-a", sweep)
         control.close_run("run-a", "success")
     live.close()
-    again = rig(archive_frames=False)
+    again = rig(archive="none")
     again.start("replay_process", recorded.frames_path, "0")
     again.worker("worker-0")
     again.worker("worker-1")
@@ -117,7 +117,7 @@ def test_replay_of_a_live_run_gives_the_same_bits(rig):
 
 
 def test_numbers_roles_and_pace_are_kept(rig, stored):
-    flow = rig(archive_frames=False)
+    flow = rig(archive="none")
     with FrameFile(stored) as file:
         flow.start("replay_process", str(stored), str(replay_rate_hz(file, 10.0)))
         with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
@@ -135,7 +135,7 @@ def test_numbers_roles_and_pace_are_kept(rig, stored):
 
 def test_another_run_is_refused_and_the_run_closed(rig, stored, tmp_path):
     write_run(tmp_path / "short.h5", {0: SweepRole.SINGLE})
-    flow = rig(archive_frames=False)
+    flow = rig(archive="none")
     flow.start("replay_process", str(tmp_path / "short.h5"), "0")
     with FrameFile(stored) as file, CameraControl(flow.settings) as control:
         with pytest.raises(CameraRefused, match="has no sweep 5"):

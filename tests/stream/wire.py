@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from stream.frames import FrameLost
 from stream.health import ready_path
 from stream.messages import (
     FieldHistory,
@@ -42,8 +44,15 @@ class KnownMaker:
 
     dtype = "<u2"
 
-    def __init__(self, rate_hz: float = 0.0, height: int = HEIGHT, width: int = WIDTH) -> None:
+    def __init__(
+        self,
+        rate_hz: float = 0.0,
+        height: int = HEIGHT,
+        width: int = WIDTH,
+        lost: frozenset[tuple[int, int]] = frozenset(),
+    ) -> None:
         self.height, self.width, self.frame_rate_hz = height, width, rate_hz
+        self.lost = lost
         self._sweep = -1
 
     def arm(self, request):
@@ -53,6 +62,8 @@ class KnownMaker:
         return StatePoint(20.0, 20.0, 20.0, 97.0, FieldHistory.ZFC_FW), {"seed": 1}
 
     def frame(self, pass_index, index):
+        if (pass_index, index) in self.lost:
+            raise FrameLost
         return known_frame(self._sweep, pass_index, index, self.height, self.width)
 
 
@@ -122,10 +133,13 @@ class Rig:
         self.processes.append(process)
         return process
 
-    def camera(self, rate_hz: float = 0.0, height: int = HEIGHT, width: int = WIDTH) -> subprocess.Popen:
+    def camera(
+        self, rate_hz: float = 0.0, height: int = HEIGHT, width: int = WIDTH, lost: Iterable[tuple[int, int]] = ()
+    ) -> subprocess.Popen:
+        """A camera of known frames; those at the (pass, index) that are `lost` never come."""
         ready = ready_path(self.settings, "camera")
         ready.unlink(missing_ok=True)
-        process = self.start("camera_process", str(rate_hz), str(height), str(width))
+        process = self.start("camera_process", str(rate_hz), str(height), str(width), json.dumps(list(lost)))
         wait_for(ready.exists, 60, "camera")
         return process
 

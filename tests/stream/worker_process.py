@@ -9,7 +9,7 @@ import numpy as np
 
 from stream.messages import Tile
 from stream.settings import StreamSettings, load_settings
-from stream.worker_link import BandFrame, BandGranted, BandRevoked, WorkerLink
+from stream.worker_link import BandFrame, BandGranted, BandLost, BandRevoked, BandSum, WorkerLink
 
 
 class Summer:
@@ -19,7 +19,8 @@ class Summer:
         self.link, self.name, self.slow_s = link, name, slow_s
         self.cubes = {}
         self.granted = {}
-        self.added = {}
+        self.seen = {}
+        self.lost = {}
         self.pause = threading.Event()
 
     def take(self, event):
@@ -27,11 +28,12 @@ class Summer:
             case BandGranted():
                 key = (event.run.run_uid, event.sweep.sweep, event.y0)
                 shape = (len(event.sweep.frequency_mhz), event.y1 - event.y0, event.run.width)
-                self.granted[key], self.added[key] = event, 0
+                self.granted[key] = event
+                self.seen[key], self.lost[key] = np.zeros((2, shape[0]), int)
                 self.cubes[key] = np.zeros(shape, np.uint32)
             case BandRevoked():
                 self.cubes.pop((event.run_uid, event.sweep, event.y0), None)
-            case BandFrame():
+            case BandFrame() | BandLost() | BandSum():
                 self.add(event)
             case _:
                 pass
@@ -40,22 +42,32 @@ class Summer:
         key = (frame.run_uid, frame.sweep, frame.y0)
         if key not in self.cubes:
             return
-        self.cubes[key][frame.index] += frame.pixels
+        seen, lost = self.seen[key], self.lost[key]
+        match frame:
+            case BandFrame():
+                self.cubes[key][frame.index] += frame.pixels
+                seen[frame.index] += 1
+            case BandLost():
+                seen[frame.index] += 1
+                lost[frame.index] += 1
+            case BandSum():
+                self.cubes[key][frame.index] = frame.sums
+                seen[frame.index], lost[frame.index] = frame.passes_done, frame.passes_done - frame.frames
         if self.slow_s:
             self.pause.wait(self.slow_s)
         if not self.link.acknowledge(frame):
             return
-        self.added[key] += 1
         granted = self.granted[key]
         total = granted.sweep.passes * len(granted.sweep.frequency_mhz)
-        if self.added[key] == total or self.added[key] % 7 == 0:
+        if seen.sum() == total or seen.sum() % 7 == 0:
             self.send(key, granted, total)
 
     def send(self, key, granted, total):
-        added = self.added[key]
+        seen, lost = int(self.seen[key].sum()), int(self.lost[key].sum())
+        passes = (self.seen[key] - self.lost[key]).astype("<u4")
         tile = Tile(
-            key[0], key[1], granted.y0, granted.y1, granted.lease, added, added == total, added, self.name,
-            {"cube": self.cubes[key]}, {},
+            key[0], key[1], granted.y0, granted.y1, granted.lease, seen, seen == total, seen - lost, self.name,
+            {"cube": self.cubes[key]}, {"passes": passes}, lost,
         )  # fmt: skip
         self.link.send_tile(tile)
 
