@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from deploy import processes
+from deploy.doctor_camera import camera_findings
 from deploy.doctor_guard import guard_findings
 from deploy.errors import DeployError
 from deploy.launch import RUNTIME_FLOOR_MIB
@@ -66,7 +67,7 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
         _other_hosts(rig),
     ]
     findings += _instruments(rig)
-    findings += [Finding(*told) for told in guard_findings(rig)]
+    findings += [Finding(*told) for told in (*camera_findings(rig), *guard_findings(rig))]
     if warm:
         findings.append(_warm(rig))
     return findings

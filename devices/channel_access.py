@@ -1,4 +1,4 @@
-"""The environment of Channel Access: loopback only, and no complaint about a missing repeater. Imports no EPICS.
+"""The environment of EPICS: loopback only, and no complaint about a missing repeater. Imports no EPICS.
 
 Channel Access reads its environment when it is first used; the server port is read as early as `import ophyd`.
 """
@@ -34,7 +34,7 @@ def server_variables(ca_port: int) -> dict[str, str]:
 
 
 def loopback_variables(ca_port: int, *other_ports: int) -> dict[str, str]:
-    """Return the variables that keep server and clients of a process on 127.0.0.1 and `ca_port`.
+    """Return the variables that keep server and clients of a process on 127.0.0.1 and `ca_port`, PVAccess too.
 
     Clients search `other_ports` too.
     """
@@ -44,6 +44,10 @@ def loopback_variables(ca_port: int, *other_ports: int) -> dict[str, str]:
         # With the port: libca takes EPICS_CA_SERVER_PORT as early as `import ophyd`, the address list at the first PV.
         "EPICS_CA_ADDR_LIST": " ".join(f"127.0.0.1:{port}" for port in (ca_port, *other_ports)),
         "EPICS_CA_SERVER_PORT": str(ca_port),
+        "EPICS_PVA_ADDR_LIST": "127.0.0.1",
+        "EPICS_PVA_AUTO_ADDR_LIST": "NO",
+        "EPICS_PVAS_BEACON_ADDR_LIST": "127.0.0.1",
+        "EPICS_PVAS_AUTO_BEACON_ADDR_LIST": "NO",
     }
 
 
@@ -55,11 +59,14 @@ def search_variables(ca_ports: Iterable[int], environment: Mapping[str, str]) ->
     ca_ports
         Ports of the IOCs on this machine.
     environment
-        The variables so far: what a laboratory's own EPICS_CA_ADDR_LIST names is searched first.
+        The variables so far: what a laboratory's own EPICS_CA_ADDR_LIST names is searched first. Over PVAccess, which
+        none of ours speaks, its EPICS_PVA_ADDR_LIST alone is searched.
     """
     before = environment.get("EPICS_CA_ADDR_LIST", "").split()
     found = {"EPICS_CA_ADDR_LIST": " ".join(dict.fromkeys([*before, *(f"127.0.0.1:{port}" for port in ca_ports)]))}
     # Who has named no address has no other IOC: searching every network would only find a stranger's.
+    if not environment.get("EPICS_PVA_ADDR_LIST", "").strip():
+        found |= {"EPICS_PVA_ADDR_LIST": "127.0.0.1", "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
     return found if before else {**found, "EPICS_CA_AUTO_ADDR_LIST": "NO"}
 
 

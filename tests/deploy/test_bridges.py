@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,17 @@ def test_addresses_of_the_laboratory_are_searched_too(
         assert len(ours) == 3
         monkeypatch.setenv("EPICS_CA_ADDR_LIST", "192.0.2.1")
         monkeypatch.delenv("EPICS_CA_AUTO_ADDR_LIST", raising=False)
+        for name in ("EPICS_PVA_ADDR_LIST", "EPICS_PVA_AUTO_ADDR_LIST"):
+            monkeypatch.delenv(name, raising=False)
         environment = process_environment(site)
+        # nobody named a camera's address: no stranger's is searched
+        assert (environment["EPICS_PVA_ADDR_LIST"], environment["EPICS_PVA_AUTO_ADDR_LIST"]) == ("127.0.0.1", "NO")
+        monkeypatch.setenv("EPICS_PVA_ADDR_LIST", "192.0.2.9")
+        environment = process_environment(site)
+        assert environment["EPICS_PVA_ADDR_LIST"] == "192.0.2.9"
+        assert "EPICS_PVA_AUTO_ADDR_LIST" not in environment
+        own = process_environment(replace(site, ca_port=5999))
+        assert (own["EPICS_PVA_ADDR_LIST"], own["EPICS_PVA_AUTO_ADDR_LIST"]) == ("127.0.0.1", "NO")
         assert environment["EPICS_CA_ADDR_LIST"].split() == ["192.0.2.1", *ours]
         assert "EPICS_CA_AUTO_ADDR_LIST" not in environment
         monkeypatch.delenv("EPICS_CA_ADDR_LIST")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -158,6 +159,41 @@ def test_a_folder_of_sockets_with_a_long_path(user: User, monkeypatch: pytest.Mo
     long.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
     assert "too long" in finding("sockets").detail
+
+
+def camera_rig(folder: Path, kind: str, source: str) -> Path:
+    """The twin's rig file with another camera, and without the twin."""
+    text = TWIN.read_text().replace('kind = "twin"', f'kind = "{kind}"\nsource = "{source}"')
+    path = folder / "camera.toml"
+    path.write_text(re.sub(r"\[twin\].*?(?=\n\[)", "", text, flags=re.DOTALL))
+    return path
+
+
+@pytest.mark.parametrize(("kind", "package"), [("pva", "p4p"), ("dectris", "hdf5plugin")])
+def test_a_camera_whose_package_is_missing(
+    user: User, monkeypatch: pytest.MonkeyPatch, kind: str, package: str
+) -> None:
+    path = camera_rig(user.folder, kind, "13SIM1:Pva1:Image")
+    found = finding("camera", path)
+    assert (found.ok, found.detail) == (True, f"{kind} at 13SIM1:Pva1:Image: {package} is there")
+    monkeypatch.setattr("deploy.doctor_camera.find_spec", lambda _: None)
+    found = finding("camera", path)
+    assert not found.ok
+    assert f"{package} is missing" in found.detail
+    assert found.mend == f"pip install 'nvdac[{kind}]'"
+    assert finding("camera").detail == "twin: needs nothing else"
+
+
+def test_where_the_channel_of_a_camera_is_searched(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = camera_rig(user.folder, "pva", "13SIM1:Pva1:Image")
+    monkeypatch.delenv("EPICS_PVA_ADDR_LIST", raising=False)
+    monkeypatch.delenv("EPICS_PVA_AUTO_ADDR_LIST", raising=False)
+    found = finding("PVAccess", path)
+    assert not found.ok
+    assert "EPICS_PVA_ADDR_LIST" in found.mend
+    monkeypatch.setenv("EPICS_PVA_ADDR_LIST", "192.0.2.30")
+    monkeypatch.setenv("EPICS_PVA_AUTO_ADDR_LIST", "NO")
+    assert finding("PVAccess", path).detail == "searches 192.0.2.30"
 
 
 def test_more_workers_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
