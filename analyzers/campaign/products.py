@@ -25,7 +25,7 @@ from stream.messages import Json
 
 Array = NDArray[np.float64]
 
-CAMPAIGN_VERSION = 3
+CAMPAIGN_VERSION = 4
 """Raised whenever a campaign's numbers may differ for the same inputs."""
 RATIO_OPTIMUM = 1.5
 
@@ -260,6 +260,7 @@ def _about(load: LoadMaps) -> Json:
         "load_index": load.load_index,
         "run_uids": list(load.run_uids),
         "made_with": load.made_with,
+        "chemistry_view": load.chemistry_view,
         "mean_sigma_zz_gpa": number(load.mean_sigma_zz_gpa),
         "temperatures_k": [round(float(t), 3) for t in load.temperature_k],
         "pixels": int(np.count_nonzero(load.judged)),

@@ -17,7 +17,7 @@ SMALLEST_DROP = 0.02
 """Drop over the normal state's resistance below which there is no transition."""
 FEWEST_POINTS = 4
 """Points that the normal-state line needs."""
-SLOPE_POINTS = 5
+SLOPE_POINTS = 7
 """Points of the line that gives a slope."""
 TOP_SHARE = 0.3
 """Share of the range of temperatures, from the top, that is taken as normal for a first guess."""
@@ -65,11 +65,14 @@ def transport_onsets(temperature_k: Array, resistance_ohm: Array, noise_ohm: flo
     guess = _steepest(t, r)
     line, scatter = _normal_line(t, r, guess)
     scatter = float(np.hypot(scatter, noise_ohm))
-    level = np.polyval(line, t)
+    # a line through few points extrapolates badly: what both lines call a drop is one
+    top = _top_line(t, r)
+    level = np.minimum(np.polyval(line, t), np.polyval(top, t))
     under = t <= NORMAL_RANGE[0] * guess
     below = np.where(under & (level > 0), (level - r) / np.maximum(level, 1e-300), 0.0)
     drop = float(below.max())
-    deviates = under & (level - r > DEVIATION_SIGMA * scatter) & (level - r > 1e-9 * level)
+    deviates = under & (level - r > DEVIATION_SIGMA * np.hypot(scatter, _line_sigma(t, r, top)))
+    deviates &= level - r > 1e-9 * level
     if drop < SMALLEST_DROP or not deviates[:-1].any():
         return _none(f"R falls by no more than {drop:.1%} below its normal-state line", drop)
     last = np.flatnonzero(deviates & np.append(True, deviates[:-1]))
@@ -105,19 +108,34 @@ def _slopes(t: Array, r: Array) -> Array:
 
 def _steepest(t: Array, r: Array) -> float:
     """Return the temperature of the steepest drop below the line through the highest temperatures."""
-    top = t >= t[0] + (1.0 - TOP_SHARE) * (t[-1] - t[0])
-    if np.count_nonzero(top) < FEWEST_POINTS:
-        top = np.arange(t.size) >= t.size - FEWEST_POINTS
-    slope = float(np.polyfit(t[top], r[top], 1)[0])
+    slope = float(_top_line(t, r)[0])
     inner = slice(1, -1)
     return float(t[inner][int(np.argmax(_slopes(t, r)[inner] - slope))])
+
+
+def _top(t: Array) -> NDArray[np.bool_]:
+    """Return which temperatures are the highest."""
+    top = t >= t[0] + (1.0 - TOP_SHARE) * (t[-1] - t[0])
+    return top if np.count_nonzero(top) >= FEWEST_POINTS else np.arange(t.size) >= t.size - FEWEST_POINTS
+
+
+def _top_line(t: Array, r: Array) -> Array:
+    """Return the straight line through the highest temperatures."""
+    return np.polyfit(t[_top(t)], r[_top(t)], 1)
+
+
+def _line_sigma(t: Array, r: Array, line: Array) -> Array:
+    """Return (n,) the standard deviation of the line through the highest temperatures where it is extrapolated to."""
+    x, left = t[_top(t)], (r - np.polyval(line, t))[_top(t)]
+    scatter2 = (left**2).sum() / max(1, x.size - 2)
+    return np.sqrt(scatter2 * (1.0 / x.size + (t - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum()))
 
 
 def _normal_line(t: Array, r: Array, guess: float) -> tuple[Array, float]:
     """Return the normal-state line, and the scatter about it."""
     chosen = (t >= NORMAL_RANGE[0] * guess) & (t <= NORMAL_RANGE[1] * guess)
     if np.count_nonzero(chosen) < FEWEST_POINTS:
-        chosen = t >= np.sort(t)[-FEWEST_POINTS]
+        chosen = _top(t)
     line = np.polyfit(t[chosen], r[chosen], 1)
     left = r[chosen] - np.polyval(line, t[chosen])
     return line, float(np.sqrt((left**2).sum() / max(1, left.size - 2)))

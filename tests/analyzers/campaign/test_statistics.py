@@ -142,5 +142,17 @@ def test_resistance_onsets_of_a_kink_and_of_none():
     assert np.isnan(flat.onset_k)
 
 
+@pytest.mark.parametrize("load_gpa", [18.0, 21.0, 23.0])
+def test_stripes_across_every_path_leave_no_kink_whatever_the_noise(load_gpa):
+    """A normal-state line through few noisy points, extrapolated to base, once made drops of 8 % and more of it."""
+    temperature = np.linspace(9.0, 150.0, 120)
+    curve = resistance_curve(truth_of(twin("S3"), load_gpa))
+    smooth = np.array([curve.ohm(float(t)) for t in temperature])
+    for seed in range(20):
+        noise = 1.0 + 1e-3 * np.random.default_rng(seed).standard_normal(120)
+        found = transport_onsets(temperature, smooth * noise)
+        assert np.isnan(found.onset_k), (seed, found)
+
+
 def test_few_temperatures_give_no_onset_but_a_reason():
     assert "8 are needed" in transport_onsets(np.arange(5.0), np.arange(5.0)).reason
