@@ -21,6 +21,7 @@ NOT_RUN = (
     "stream_sources",
     "stream_rigs",
     "joint_scene",
+    "twin_runs",
 )
 """Modules that only others use."""
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from event_model import compose_run
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from devices.settings import CameraSettings, TwinSettings
 from devices.twin.camera import TwinCamera
@@ -79,6 +80,8 @@ class TwinRun:
     analysis: Json = field(default_factory=lambda: dict(ANALYSIS))
     about: Json = field(default_factory=dict[str, object])
     """More for the start document, such as `stress_run`."""
+    frequency_mhz: NDArray[np.float64] | None = None
+    """Frequencies of every point; None: those of its field at the load."""
     resistance: bool = False
     """Whether its documents have R(T)."""
 
@@ -130,7 +133,7 @@ def write_runs(
             for number, point in enumerate(run.points):
                 state.clear()
                 state.update(_state(twin, run, point).to_json())
-                listed = frequencies(point.field, run.load_gpa)
+                listed = frequencies(point.field, run.load_gpa) if run.frequency_mhz is None else run.frequency_mhz
                 request = SweepRequest(run.run_uid, number, point.role, listed, passes, run.load_index, point.history)
                 control.arm(request)
                 control.trigger(run.run_uid, number)
@@ -204,3 +207,11 @@ def _documents(twin: TwinSettings, run: TwinRun) -> Iterator[tuple[str, Json]]:
             data = dict(zip(names, (t, factor * curve.ohm(t)), strict=True))
             yield "event", dict(stream.compose_event(data=data, timestamps=dict.fromkeys(names, 1.0)))
     yield "stop", dict(bundle.compose_stop())
+
+
+def trapped_gauss(twin: TwinSettings, load_gpa: float, base_k: float) -> NDArray[np.float64]:
+    """Return the field along Z that `remnant` leaves behind, as sharp as the camera sees it, G (y, x)."""
+    truth = truth_of(twin, load_gpa)
+    cooled = SampleHistory(REMNANT_GAUSS, base_k, base_k, REMNANT_GAUSS).advanced(0.0, base_k)
+    left = truth.answer_gauss(cooled.answering_steps())[..., 2]
+    return np.asarray(ndimage.gaussian_filter(left, truth.psf_sigma_px, mode="nearest"), np.float64)

@@ -15,7 +15,7 @@ class TwinSettings:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
 
     sample: str = "S1"
-    """Sample of the seed paper: S1, S2 or S3."""
+    """Sample of the seed paper: S1, S2 or S3; BSCCO, the homogeneous one that it is checked with."""
     seed: int = 1
     """Draws the truth fields; another seed is another crystal of the same kind."""
     load_gpa: float = 21.0

@@ -43,7 +43,7 @@ SATURATION_GAUSS = (160.0, 320.0)
 
 @dataclass(frozen=True)
 class SampleKind:
-    """What distinguishes S1, S2 and S3."""
+    """What distinguishes S1, S2, S3 and the homogeneous BSCCO."""
 
     name: str
     """Name of the sample."""
@@ -57,6 +57,8 @@ class SampleKind:
     """Range of the factor on Tc that stress and chemistry do not explain."""
     stripes: bool
     """Whether two nickel-rich stripes cut it."""
+    tc_k: float = 0.0
+    """Tc of a homogeneous sample whatever its stress and chemistry, K; 0: that of the dome."""
 
 
 KINDS = {
@@ -65,9 +67,10 @@ KINDS = {
         SampleKind("S1", (30.0, 22.5), 2.5, 0.060, (0.97, 1.0), stripes=False),
         SampleKind("S2", (22.0, 15.0), 8.0, 0.022, (0.70, 1.0), stripes=False),
         SampleKind("S3", (30.0, 22.5), 10.0, 0.020, (0.70, 0.80), stripes=True),
+        SampleKind("BSCCO", (30.0, 22.5), 5.0, 0.060, (1.0, 1.0), stripes=False, tc_k=85.0),
     )
 }
-"""The samples of the seed paper by name."""
+"""The samples of the seed paper by name, its benchmark among them: one of known Tc everywhere."""
 
 
 def _smooth_field(rng: np.random.Generator, wavelength_um: float, waves: int = 12) -> Field:
@@ -156,6 +159,8 @@ class Crystal:
 
     def tc_local_k(self, sigma_zz_gpa: Array, tau_gpa: Array, x: Array, y: Array) -> Array:
         """Local critical temperature, K, of the stress at a place; 0 where it never superconducts."""
+        if self.kind.tc_k > 0.0:
+            return np.full(np.broadcast(sigma_zz_gpa, x).shape, self.kind.tc_k)
         width = np.where(sigma_zz_gpa < OPTIMUM_GPA, DOME_LOW_GPA, DOME_HIGH_GPA)
         dome = np.maximum(0.0, 1.0 - ((sigma_zz_gpa - OPTIMUM_GPA) / width) ** 2)
         shear = np.sqrt(np.maximum(0.0, 1.0 - (tau_gpa / TAU_CRITICAL_GPA) ** 2))
@@ -256,7 +261,7 @@ def draw_crystal(sample: str, seed: int) -> Crystal:
         in_plane_shear_gpa=_squash(_smooth_field(rng, 50.0), -0.3, 0.3),
         quality=_squash(_smooth_field(rng, 20.0), *kind.quality),
         la_ni=_chemistry(rng, kind),
-        thickness=_squash(_smooth_field(rng, 45.0), 0.9, 1.1),
+        thickness=_squash(_smooth_field(rng, 45.0), *((1.0, 1.0) if kind.tc_k > 0.0 else (0.9, 1.1))),
         exponent=_squash(_smooth_field(rng, 40.0), order - 0.5, order + 0.5),
         tc_spread_k=float(rng.uniform(0.8, 2.0)),
         form="d-wave" if pinning.random() < D_WAVE_SHARE else "power",
