@@ -60,7 +60,7 @@ def find_drift(reference: NDArray[np.floating], light: NDArray[np.floating], mov
     known = np.isfinite(reference) & np.isfinite(light) & (reference > 0) & (light > 0)
     if np.count_nonzero(known & ~moving) >= SMALLEST_SHARE * known.size:
         known &= ~moving
-    first, second = _structure(reference, known), _structure(light, known)
+    first, second = structure(reference, known), structure(light, known)
     usable = known & _inside(known.shape)
     window = np.outer(np.hanning(first.shape[0] + 2)[1:-1], np.hanning(first.shape[1] + 2)[1:-1]) * usable
     shift, _, _ = phase_cross_correlation(first * window, second * window, upsample_factor=UPSAMPLING)
@@ -75,7 +75,7 @@ def _inside(shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-def _structure(light: NDArray[np.floating], known: Mask) -> Array:
+def structure(light: NDArray[np.floating], known: Mask) -> Array:
     """Return the fine structure of the light's logarithm, 0 where it is not known."""
     values = np.log(np.where(known, light, 1.0).astype(np.float64))
     wide = ndimage.gaussian_filter(np.where(known, values, 0.0), BACKGROUND_PX)

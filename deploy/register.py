@@ -9,10 +9,17 @@ import numpy as np
 
 from analyzers.campaign.align import align, on_run_pixels, ratio_of
 from analyzers.campaign.load_maps import DESCRIPTIONS, UNITS, CampaignError
+from analyzers.fitmap import UNITS as FIT_UNITS
 from deploy.errors import DeployError
 from stream.image_files import ImageFileError, read_plane
 from stream.maps_file import MapsFileError, MapsPart, read_maps, write_parts
-from stream.stored_maps import stored_runs
+from stream.stored_maps import read_some, stored_runs
+
+
+def _light(path: Path) -> dict[str, Any]:
+    """Return the light of the run, by which later runs find their pixels on this map."""
+    light = read_some(path, ("baseline",))[0]
+    return {name: plane.astype(np.float64) for name, plane in light.items()}
 
 
 def register_chemistry(
@@ -73,10 +80,11 @@ def register_chemistry(
         if not np.isfinite(value).any():
             raise DeployError("no pixel of the run lies on the map: are rows and columns of the points exchanged?")
         names = ("la_ni", "la_ni_sigma")
+        light = _light(found[0].sweeps[0])
         part = MapsPart(
-            {"la_ni": value, "la_ni_sigma": error},
-            {name: UNITS[name] for name in names},
-            {name: DESCRIPTIONS[name] for name in names},
+            {"la_ni": value, "la_ni_sigma": error, **light},
+            {**{name: UNITS[name] for name in names}, "baseline": FIT_UNITS["baseline"]},
+            {**{name: DESCRIPTIONS[name] for name in names}, "baseline": "light off the lines of the run (y, x)"},
             about_it,
         )
         write_parts(out, {"": part})

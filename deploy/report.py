@@ -192,7 +192,7 @@ def _trapped(loads: list[dict[str, Any]]) -> str:
             _said(one["median_gauss"]),
             _said(one["high_gauss"]),
             _said(one["median_limit_gauss"]),
-            "same state" if one["zero_field_same_state"] else "another temperature or history: 10 % added to its error",
+            _said_zero_field(one),
             _runs(one["run_uids"]),
         )
         for one in loads
@@ -203,6 +203,12 @@ def _trapped(loads: list[dict[str, Any]]) -> str:
         "3 standard deviations of that without field, only an upper limit is given.</p>"
         + _rows((*head, "map without field", "runs"), rows)
     )
+
+
+def _said_zero_field(one: dict[str, Any]) -> str:
+    state = "same state" if one["zero_field_same_state"] else "another temperature or history: 10 % added to its error"
+    instead = one["transverse_from_shear"]
+    return f"{state}; E_perp of {instead} pixels from their shear: other lines were taken there" if instead else state
 
 
 def _loads(loads: list[dict[str, Any]]) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from analyzers.campaign.load_maps import CampaignError
+from analyzers.campaign.views import interpolated
 
 Array = NDArray[np.float64]
 
@@ -114,17 +114,7 @@ def on_run_pixels(values: Array, sigma: Array, alignment: Alignment, shape: tupl
 
     The error of the registration times the local gradient is added to sigma.
     """
-    places = alignment.places(shape)
-    known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    share = ndimage.map_coordinates(known.astype(np.float64), places, order=1, cval=0.0)
-    moved = ndimage.map_coordinates(filled, places, order=1, cval=0.0)
-    noise = ndimage.map_coordinates(np.where(known, sigma, 0.0), places, order=1, cval=0.0)
-    good = share > 0.999
-    value = np.where(good, moved, np.nan)
-    rows, columns = np.gradient(value)
-    gradient = np.hypot(np.nan_to_num(rows), np.nan_to_num(columns))
-    return value, np.where(good, np.hypot(noise, alignment.sigma_px * gradient), np.nan)
+    return interpolated(values, sigma, alignment.places(shape), alignment.sigma_px)
 
 
 RATIO_RANGE = (0.2, 5.0)

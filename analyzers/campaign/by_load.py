@@ -120,6 +120,7 @@ def _trapped_facts(load: LoadMaps) -> Json:
         "high_gauss": _percentile(flux.b_gauss[resolved], 95.0),
         "median_limit_gauss": _percentile(flux.limit_gauss[limited], 50.0),
         "zero_field_same_state": load.zero_field_same_state,
+        "transverse_from_shear": load.transverse_from_shear,
     }
 
 

@@ -9,13 +9,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.campaign.collect_remnant import collect_remnant, collect_resistance
+from analyzers.campaign.collect_remnant import collect_remnant, collect_resistance, onto
 from analyzers.campaign.load_maps import CampaignError, LoadMaps
 from analyzers.campaign.parts import made_with
-from analyzers.regions import make_regions
+from analyzers.regions import Regions, make_regions
 from analyzers.status import StatusCode
+from analyzers.sweep_files import sweep_name
 from stream.maps_file import read_maps
 from stream.messages import Json, SweepRole
+from stream.stored_maps import read_some
 
 Array = NDArray[np.float64]
 
@@ -90,13 +92,16 @@ def collect_load(files: LoadFiles) -> LoadMaps:
     if not np.isfinite(temperature).all() or (temperature <= 0).any():
         raise CampaignError(f"run {uid}: a sweep has no temperature; leave the run out or mend its state point")
     common = np.nan_to_num(np.asarray(facts.get("off_sample_ratio_sigma", np.zeros(len(numbers))), dtype=np.float64))
-    tau, tau_sigma, stress = _shear(files.stress, shape, facts, loads)
-    la_ni, la_ni_sigma = _chemistry(files.chemistry, shape, facts)
-    left = collect_remnant(files.remnant, files.zero_field, str(facts.get("sample", "")), min(loads), shape)
+    light, regions = _light(folder, numbers), _regions(facts, shape)
+    tau, tau_sigma, stress = _shear(files.stress, shape, facts, loads, light, regions.sample)
+    la_ni, la_ni_sigma, chemistry = _chemistry(files.chemistry, shape, facts, light, regions.sample)
+    sample = str(facts.get("sample", ""))
+    found = files.remnant, files.zero_field, sample, min(loads), shape
+    left = collect_remnant(*found, tau_gpa=tau if files.stress else None, light=light, moving=regions.sample)
     made: Json = {uid: made_with(attributes), **stress, **left.made_with}
     transport = collect_resistance(files.documents)
     return LoadMaps(
-        sample=str(facts.get("sample", "")),
+        sample=sample,
         load_index=loads.pop(),
         pixel_size_um=float(facts["pixel_size_um"]),
         run_uids=tuple(made),
@@ -119,8 +124,10 @@ def collect_load(files: LoadFiles) -> LoadMaps:
         trapped_limit_gauss=left.flux.limit_gauss,
         transport_temperature_k=transport[0],
         resistance_ohm=transport[1],
-        judged=_judged(facts, shape),
+        judged=_judged(facts, regions, shape),
         zero_field_same_state=left.same_state,
+        transverse_from_shear=int(np.count_nonzero(left.from_shear & _judged(facts, regions, shape))),
+        chemistry_view=chemistry,
         made_with=made,
     )
 
@@ -148,11 +155,23 @@ def _stress_at(sweep: _Sweep, products: dict[str, NDArray[Any]], shape: tuple[in
     return np.where(np.isfinite(own), own, moved)
 
 
+def _light(folder: Path, numbers: list[int]) -> NDArray[Any] | None:
+    """Return the light off the lines of the warming's first sweep; None where its maps lack it."""
+    return read_some(folder / f"{sweep_name(min(numbers))}.h5", ("baseline",))[0].get("baseline")
+
+
 def _plane(planes: dict[str, NDArray[Any]], name: str, shape: tuple[int, int]) -> Array:
     return planes[name].astype(np.float64) if name in planes else np.full(shape, np.nan)
 
 
-def _shear(path: str, shape: tuple[int, int], warming: dict[str, Any], loads: set[int]) -> tuple[Array, Array, Json]:
+def _shear(
+    path: str,
+    shape: tuple[int, int],
+    warming: dict[str, Any],
+    loads: set[int],
+    light: NDArray[Any] | None,
+    moving: NDArray[np.bool_],
+) -> tuple[Array, Array, Json]:
     """Return tau, its sigma and what the run it is from was made with; NaN without a stress map."""
     if not path:
         return np.full(shape, np.nan), np.full(shape, np.nan), {}
@@ -165,17 +184,29 @@ def _shear(path: str, shape: tuple[int, int], warming: dict[str, Any], loads: se
         raise CampaignError(f"stress map {uid} is of load {load}, the warming of load {sorted(loads)[0]}")
     tau = _plane(planes, "joint_tau_gpa", shape)
     _same_grid(tau, shape, f"stress map {uid}")
-    return tau, _plane(planes, "joint_tau_sigma_gpa", shape), {uid: made_with(attributes)}
+    pair, about = [tau, _plane(planes, "joint_tau_sigma_gpa", shape)], {}
+    first = Path(path).parent / f"{sweep_name(int(facts.get('joint_sweeps', [0])[0]))}.h5"
+    if first.exists():
+        pair, about = onto(pair, light, first, moving)
+    return pair[0], pair[1], {uid: {**made_with(attributes), **about}}
 
 
-def _chemistry(path: str, shape: tuple[int, int], warming: dict[str, Any]) -> tuple[Array, Array]:
+def _chemistry(
+    path: str,
+    shape: tuple[int, int],
+    warming: dict[str, Any],
+    light: NDArray[Any] | None,
+    moving: NDArray[np.bool_],
+) -> tuple[Array, Array, Json]:
+    """Return La:Ni and its sigma, followed from the run that it was registered on, and what is known of that view."""
     if not path:
-        return np.full(shape, np.nan), np.full(shape, np.nan)
+        return np.full(shape, np.nan), np.full(shape, np.nan), {}
     planes, attributes = read_maps(path)
     _same_sample(cast("dict[str, Any]", attributes), warming, f"chemistry map {Path(path).name}")
     la_ni, sigma = (_plane(planes, name, shape) for name in ("la_ni", "la_ni_sigma"))
     _same_grid(la_ni, shape, f"chemistry map {Path(path).name}")
-    return la_ni, sigma
+    (la_ni, sigma), about = onto((la_ni, sigma), light, Path(path), moving, bend=True)
+    return la_ni, sigma, about
 
 
 def _same_sample(facts: dict[str, Any], warming: dict[str, Any], what: str) -> None:
@@ -189,12 +220,15 @@ def _same_grid(plane: Array, shape: tuple[int, int], what: str) -> None:
         raise CampaignError(f"{what} has {plane.shape} pixels, the warming {shape}; register it onto that grid first")
 
 
-def _judged(facts: dict[str, Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the sample's pixels outside ruby and leads."""
+def _regions(facts: dict[str, Any], shape: tuple[int, int]) -> Regions:
+    """Return the masks of the warming's view."""
     regions = cast("Json", facts.get("regions", {}))
     if not regions.get("sample"):
         raise CampaignError(f"run {facts['run_uid']} names no outline of its sample; add the polygon `sample`")
-    pixel = float(facts["pixel_size_um"])
-    masks = make_regions(regions, pixel, *shape)
-    leads = make_regions({"sample": regions.get("leads", [])}, pixel, *shape)
+    return make_regions(regions, float(facts["pixel_size_um"]), *shape)
+
+
+def _judged(facts: dict[str, Any], masks: Regions, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the sample's pixels outside ruby and leads."""
+    leads = make_regions({"sample": facts["regions"].get("leads", [])}, float(facts["pixel_size_um"]), *shape)
     return masks.judged & ~leads.sample if leads.has_outline else masks.judged

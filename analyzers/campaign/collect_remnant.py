@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from analyzers.campaign.load_maps import CampaignError
 from analyzers.campaign.parts import made_with
-from analyzers.campaign.remnant import TrappedFlux, trapped_flux
+from analyzers.campaign.remnant import TrappedFlux, checked_transverse, trapped_flux
+from analyzers.campaign.views import find_view, seen_from
 from analyzers.fitmap import Doublet, FitMap
+from physics.constants import DEFAULT_STRESS_SET, stress_set
 from stream.maps_file import read_maps
 from stream.messages import FieldHistory, Json
-from stream.stored_maps import run_documents
+from stream.stored_maps import read_some, run_documents
 
 Array = NDArray[np.float64]
 
@@ -34,11 +37,22 @@ class Remnant:
     """NaN everywhere where it was not measured."""
     same_state: bool
     """Whether E_perp is of the same temperature after a zero-field cool."""
+    from_shear: NDArray[np.bool_]
+    """(y, x) where E_perp is that of the shear: the map without field has other lines there."""
     made_with: Json
     """Uid of each run that it comes from -> version of its maps and constant set."""
 
 
-def collect_remnant(remnant: str, zero_field: str, sample: str, load_index: int, shape: tuple[int, int]) -> Remnant:
+def collect_remnant(
+    remnant: str,
+    zero_field: str,
+    sample: str,
+    load_index: int,
+    shape: tuple[int, int],
+    tau_gpa: Array | None = None,
+    light: NDArray[Any] | None = None,
+    moving: NDArray[np.bool_] | None = None,
+) -> Remnant:
     """Return the trapped flux of a load.
 
     Parameters
@@ -47,6 +61,10 @@ def collect_remnant(remnant: str, zero_field: str, sample: str, load_index: int,
         Maps files of the remnant sweep and of the sweep without field; either empty: no trapped flux.
     sample, load_index, shape
         Of the load's warming.
+    tau_gpa
+        (y, x) its shear, which E_perp is held against; None: unknown.
+    light, moving
+        (y, x) its light off the lines, and where that changes by itself; None: the views are taken to be the same.
 
     Raises
     ------
@@ -57,20 +75,51 @@ def collect_remnant(remnant: str, zero_field: str, sample: str, load_index: int,
     """
     if not remnant or not zero_field:
         nothing = np.full(shape, np.nan)
-        return Remnant(TrappedFlux(nothing, nothing, nothing, np.zeros(shape, np.bool_)), False, {})
+        nowhere = np.zeros(shape, np.bool_)
+        return Remnant(TrappedFlux(nothing, nothing, nothing, nowhere), False, nowhere, {})
     left, left_facts = _doublet(remnant, "remnant map", sample, load_index, shape)
     bare, bare_facts = _doublet(zero_field, "zero-field map", sample, load_index, shape)
     states = [facts["sweep_start"]["state"] for facts in (left_facts, bare_facts)]
     apart = abs(float(states[0]["temperature_k"]) - float(states[1]["temperature_k"]))
     same = apart < SAME_TEMPERATURE_K and states[1].get("history") == FieldHistory.ZFC_FW
-    planes = (
-        left.half_splitting_mhz,
-        left.half_splitting_sigma_mhz,
-        bare.half_splitting_mhz,
-        bare.half_splitting_sigma_mhz,
-    )
-    flux = trapped_flux(*(plane.astype(np.float64) for plane in planes), same_state=same)
-    return Remnant(flux, same, {str(facts["run_uid"]): made_with(facts) for facts in (left_facts, bare_facts)})
+    made: Json = {}
+    planes: list[Array] = []
+    for path, doublet, facts in ((remnant, left, left_facts), (zero_field, bare, bare_facts)):
+        pair = doublet.half_splitting_mhz.astype(np.float64), doublet.half_splitting_sigma_mhz.astype(np.float64)
+        seen, about = onto(pair, light, Path(path), moving)
+        planes += seen
+        made[str(facts["run_uid"])] = {**made_with(facts), **about}
+    transverse, error, wrong = planes[2], planes[3], np.zeros(shape, np.bool_)
+    if tau_gpa is not None:
+        coupling = 2.0 * stress_set(bare_facts["analysis"].get("stress_constants", DEFAULT_STRESS_SET)).transverse_shear
+        transverse, error, wrong = checked_transverse(transverse, error, tau_gpa, coupling)
+    flux = trapped_flux(planes[0], planes[1], transverse, error, same_state=same)
+    return Remnant(flux, same, wrong, made)
+
+
+def onto(
+    planes: Sequence[Array],
+    light: NDArray[Any] | None,
+    path: Path,
+    moving: NDArray[np.bool_] | None,
+    bend: bool = False,
+) -> tuple[list[Array], Json]:
+    """Return a map and its sigma of another run on the pixels of a warming, and what is known of its view.
+
+    Parameters
+    ----------
+    planes
+        (y, x) values and standard deviations.
+    light, moving
+        (y, x) the warming's light and where that changes by itself; None: nothing is compared.
+    path
+        Maps file with the other run's light (`baseline`).
+    """
+    other = read_some(path, ("baseline",))[0].get("baseline")
+    if light is None or moving is None or other is None or other.shape != light.shape:
+        return list(planes), {}
+    view = find_view(light, other, moving, bend)
+    return list(seen_from(planes[0], planes[1], view) if view.moved else planes), {"view": view.about()}
 
 
 def _doublet(

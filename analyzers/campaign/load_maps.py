@@ -125,8 +125,12 @@ class LoadMaps:
     """(y, x) True where the sample is seen."""
     zero_field_same_state: bool = False
     """Whether E_perp behind the trapped field is of the same temperature after a zero-field cool."""
+    transverse_from_shear: int = 0
+    """Judged pixels whose E_perp is that of the shear, since the map without field has other lines there."""
+    chemistry_view: Json = field(default_factory=dict[str, object])
+    """How the view differs from that of the run that the chemistry is registered on; empty: not compared."""
     made_with: Json = field(default_factory=dict[str, object])
-    """Run uid -> version of its maps and constant set."""
+    """Run uid -> version of its maps, constant set and, of other runs than the warming, how their view differs."""
 
     def __post_init__(self) -> None:
         """Refuse planes of different grids, and maps without a temperature.
@@ -185,6 +189,8 @@ class LoadMaps:
             "pixel_size_um": self.pixel_size_um,
             "run_uids": list(self.run_uids),
             "zero_field_same_state": self.zero_field_same_state,
+            "transverse_from_shear": self.transverse_from_shear,
+            "chemistry_view": self.chemistry_view,
             "made_with": self.made_with,
         }
 
@@ -210,6 +216,8 @@ def load_maps_of(planes: Mapping[str, NDArray[Any]], attributes: Json) -> LoadMa
         pixel_size_um=float(facts["pixel_size_um"]),
         run_uids=tuple(str(uid) for uid in facts["run_uids"]),
         zero_field_same_state=bool(facts["zero_field_same_state"]),
+        transverse_from_shear=int(facts["transverse_from_shear"]),
+        chemistry_view=dict(facts["chemistry_view"]),
         made_with=dict(facts["made_with"]),
         **arrays,
     )

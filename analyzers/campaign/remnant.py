@@ -19,6 +19,10 @@ ONE_SIDED_95 = 1.645
 """Standard deviations of a one-sided 95 % limit."""
 FALLBACK_SHARE = 0.1
 """Systematic error of E_perp that comes from the normal state, as a share of it."""
+APART_MHZ, APART_SHARE = 4.0, 0.25
+"""A splitting without field further from that of the shear, in MHz and as a share of it, is not E_perp."""
+UNMAPPED_MHZ = 2.0
+"""What the anisotropy in the plane and local charges, which no map has, may add to E_perp, MHz."""
 SUPPRESSION_EDGES = np.array([-0.04, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2])
 """Bins of 1 - s."""
 
@@ -67,6 +71,36 @@ def trapped_flux(
     return TrappedFlux(
         np.where(shown, b, np.nan), np.where(shown, sigma, np.nan), np.where(known, limit, np.nan), limited
     )
+
+
+def checked_transverse(
+    transverse_mhz: Array, sigma_mhz: Array, tau_gpa: Array, coupling_mhz: float
+) -> tuple[Array, Array, Mask]:
+    """Return E_perp and its error, taken from the shear where a map without field says something else.
+
+    Near zero field the two [111] lines overlap where the shear is small; a fit may then take them for one and a tilted
+    line for the other, and what it calls E_perp is many times too large: a limit from it would be false.
+
+    Parameters
+    ----------
+    transverse_mhz, sigma_mhz
+        (y, x) half splitting of the map without field.
+    tau_gpa
+        (y, x) shear of the load's stress map; NaN where unknown: the map is believed there.
+    coupling_mhz
+        MHz/GPa of E_perp per shear.
+
+    Returns
+    -------
+    tuple
+        E_perp, its standard deviation, and where the shear's was taken.
+    """
+    expected = np.abs(coupling_mhz) * tau_gpa
+    apart = np.abs(transverse_mhz - expected)
+    with np.errstate(invalid="ignore"):
+        wrong = apart > np.maximum(APART_MHZ, APART_SHARE * expected) + LIMIT_SIGMA * sigma_mhz
+    error = np.hypot(FALLBACK_SHARE * expected, UNMAPPED_MHZ)
+    return np.where(wrong, expected, transverse_mhz), np.where(wrong, error, sigma_mhz), wrong
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from analyzers.campaign.blocks import block_labels
 from analyzers.campaign.collect_remnant import collect_remnant
 from analyzers.campaign.load_maps import CampaignError
-from analyzers.campaign.remnant import SUPPRESSION_EDGES, flux_against_suppression, trapped_flux
+from analyzers.campaign.remnant import SUPPRESSION_EDGES, checked_transverse, flux_against_suppression, trapped_flux
 from analyzers.map_planes import MAP_DESCRIPTIONS, MAP_UNITS
 from physics.constants import GAMMA_MHZ_PER_GAUSS
 from stream.maps_file import read_maps, write_maps
@@ -109,6 +109,23 @@ def test_bins_without_a_limit_have_none():
     assert found.limited.sum() == 0
     assert np.isnan(found.median_limit_gauss).all()
     assert found.binned.count.sum() == 4
+
+
+def test_a_tilted_line_taken_for_one_of_the_doublet_gives_no_false_limit():
+    """At little shear the [111] lines overlap without field, and a tilted line may be taken for one of them."""
+    truth, before, after, sigma = bare_splittings(twin("S1", 1, 40), 21.0)
+    field = np.abs(trapped_truth(truth))
+    judged = truth.sample & (field > 4.0) & (truth.tau_gpa < 1.0)
+    fooled = np.where(judged, before + 14.0, before)
+    tau = np.abs(truth.tau_gpa)
+    transverse, error, wrong = checked_transverse(fooled, sigma, tau, 10.0)
+    assert (wrong == judged).mean() > 0.999
+    believed = trapped_flux(after, sigma, fooled, sigma, same_state=True)
+    checked = trapped_flux(after, sigma, transverse, error, same_state=True)
+    assert (believed.limit_gauss < field)[judged].mean() > 0.5
+    assert np.isfinite(checked.b_gauss[judged]).all()
+    assert (np.abs(checked.b_gauss - field) < 3.0 * checked.b_sigma_gauss)[judged].mean() > 0.97
+    assert not checked_transverse(before, sigma, np.full(tau.shape, np.nan), 10.0)[2].any()
 
 
 def test_a_remnant_map_that_does_not_belong_is_refused(tmp_path):
