@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deploy import campaign_commands, keys_commands, plan_commands
+from deploy import campaign_commands, guard_commands, keys_commands, plan_commands
 from deploy.errors import DeployError
 from deploy.options import ControlOption, DataOption, JsonOption, RigOption, SiteOption
 from deploy.output import emit_json
@@ -319,6 +319,7 @@ def worker(
 
 
 app.add_typer(keys_commands.app, name="keys")
+app.add_typer(guard_commands.app, name="guard")
 plan_commands.add_to(app)
 campaign_commands.add_to(app)
 

@@ -188,7 +188,8 @@ def _bridge(site: Site, rig: RigFile, stream: StreamSettings, name: str, port: i
 def _guard(site: Site, rig: RigFile, stream: StreamSettings) -> Program:
     from devices.processes import GuardProcess
 
-    settings = GuardProcess(stream, rig.guard_settings(), rig.devices, rig.rig.name, site.guard_port)
+    offset = rig.camera.offset_counts
+    settings = GuardProcess(stream, rig.guard_settings(), rig.devices, rig.rig.name, site.guard_port, offset)
     return python_program("guard", "devices.ioc.guard", _write(site, "guard", settings), priority=10)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from devices.epics import DeviceError
-from devices.waiting import ProgressStatus, Watch, put_and_wait, run_in_thread
+from devices.waiting import ProgressStatus, Watch, put_and_wait, refusal_of, run_in_thread
 
 
 def take_reading(
@@ -32,6 +32,10 @@ def take_reading(
         with Watch(count=count) as watch:
             before = int(watch.values["count"])
             put_and_wait(start, 1, timeout_s)
+            watch.refresh()
+            why = refusal_of(device) if int(watch.values["count"]) <= before else ""
+            if why:
+                raise DeviceError(f"{device.name}: no {what}: {why}")
             done = watch.wait_for(
                 lambda values: int(values["count"]) > before,
                 timeout_s,

@@ -6,10 +6,10 @@ from typing import Any
 
 from ophyd import Component, Kind, Signal
 
-from devices.epics import DeviceError, RigDevice, readback, setting
+from devices.epics import DeviceError, RigDevice, readback, refusable, setting
 from devices.limits import check_limits
 from devices.settings import CryostatSettings
-from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
+from devices.waiting import Kept, ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
 
 
 class Cryostat(RigDevice):
@@ -24,9 +24,10 @@ class Cryostat(RigDevice):
     temperature_k_rbv = readback("temperature_k_rbv", kind=Kind.omitted)
     stage_k = readback("stage_k")
     sample_k = readback("sample_k", kind=Kind.hinted)
-    rate_k_per_min = setting("rate_k_per_min", kind=Kind.config)
+    rate_k_per_min = refusable("rate_k_per_min", kind=Kind.config)
     drift_k_per_min = readback("drift_k_per_min")
     settled = readback("settled", kind=Kind.omitted)
+    reason = readback("reason", kind=Kind.omitted, string=True)
     overshoot_k = Component(Signal, value=0.0)
 
     _running: ProgressStatus | None = None
@@ -56,10 +57,11 @@ class Cryostat(RigDevice):
             highest = [float(watch.values["sample"])]
 
             taken = False
+            kept = Kept(self, put, target, self.settings.tolerance_k)
 
             def follow(values: dict[str, Any]) -> None:
-                if taken and abs(float(values["put"]) - target) > self.settings.tolerance_k:
-                    require_taken(self, put, target, self.settings.tolerance_k)
+                if taken:
+                    kept(values["put"])
                 highest[0] = max(highest[0], float(values["sample"]))
                 status.progress(float(values["ramp"]), target)
 

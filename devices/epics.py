@@ -35,9 +35,10 @@ def readback(name: str, *, kind: Kind = Kind.normal, string: bool = False) -> An
     return PV(EpicsSignalRO, f"{{pvs[{name}]}}", auto_monitor=True, kind=kind, string=string)
 
 
-def setting(name: str, *, read: str = "", kind: Kind = Kind.normal) -> Any:
+def setting(name: str, *, read: str = "", kind: Kind = Kind.normal, string: bool = False) -> Any:
     """Return a component for a PV that is put with completion and read back from `read` (or from itself)."""
     keywords: dict[str, Any] = {"add_prefix": ("suffix", "write_pv"), "auto_monitor": True, "put_complete": True}
+    keywords["string"] = string
     if read:
         keywords["write_pv"] = f"{{pvs[{name}]}}"
     return PV(EpicsSignal, f"{{pvs[{read or name}]}}", kind=kind, **keywords)
@@ -51,6 +52,24 @@ class SwitchSignal(EpicsSignal):
         from devices.waiting import switched
 
         return switched(self, int(value), lambda: super(SwitchSignal, self).set(value, **kwargs))
+
+
+class SettingSignal(EpicsSignal):
+    """A setting that may be refused: its status fails where the IOC keeps another value, with the reason."""
+
+    def set(self, value: Any, **kwargs: Any) -> Any:
+        """Put a number; the status fails where it is not the set point once the put is done."""
+        from devices.waiting import taken
+
+        return taken(self, float(value), lambda: super(SettingSignal, self).set(value, **kwargs))
+
+
+def refusable(name: str, *, read: str = "", kind: Kind = Kind.normal) -> Any:
+    """Return a component as `setting` does, for a number whose refusal fails the status of `set`."""
+    keywords: dict[str, Any] = {"add_prefix": ("suffix", "write_pv"), "auto_monitor": True, "put_complete": True}
+    if read:
+        keywords["write_pv"] = f"{{pvs[{name}]}}"
+    return PV(SettingSignal, f"{{pvs[{read or name}]}}", kind=kind, **keywords)
 
 
 def switch(name: str, *, read: str) -> Any:
@@ -74,6 +93,8 @@ class RigDevice(Device):
 
     guard: Any = None
     """The guard of the rig, which says why something was refused; None without one."""
+    reason: Any = None
+    """Signal with the instrument's own reason of its last refusal; None where the device has none."""
 
     def __init__(self, prefix: str, settings: Any, *, name: str, **kwargs: Any) -> None:
         self.settings = settings

@@ -9,12 +9,15 @@ from ophyd import Kind
 
 from devices.epics import DeviceError, RigDevice, readback, setting
 from devices.guard_settings import GuardDeviceSettings
+from devices.ioc.permit import GUARDED
 from devices.waiting import ProgressStatus, fresh_value, put_and_wait, run_in_thread
 
 
 class GuardLink(RigDevice):
     """The guard; `trigger()` brings the ledger up to date, `read()` puts its verdict into an event."""
 
+    LONGEST_WORD = 512
+    """Longest acknowledgement, bytes."""
     settings: GuardDeviceSettings
     latest: Mapping[str, Any] = {}
     """What the ledger said at the last `trigger()`."""
@@ -22,7 +25,9 @@ class GuardLink(RigDevice):
     lease_held = readback("lease_held", kind=Kind.omitted)
     ask = setting("ask", kind=Kind.omitted)
     zero_field_cool = setting("zero_field_cool", kind=Kind.omitted)
-    acknowledge = setting("acknowledge", kind=Kind.omitted)
+    acknowledge = setting("acknowledge", kind=Kind.omitted, string=True)
+    acknowledge_reason = readback("acknowledge_reason", kind=Kind.omitted, string=True)
+    latched = readback("latched", kind=Kind.omitted, string=True)
     history = readback("history", string=True)
     history_reason = readback("history_reason", string=True)
     field_max_gauss = readback("field_max_gauss")
@@ -33,6 +38,7 @@ class GuardLink(RigDevice):
     magnet_reason = readback("magnet_reason", kind=Kind.omitted, string=True)
     cryostat_reason = readback("cryostat_reason", kind=Kind.omitted, string=True)
     pressure_reason = readback("pressure_reason", kind=Kind.omitted, string=True)
+    transport_reason = readback("transport_reason", kind=Kind.omitted, string=True)
 
     def trigger(self) -> ProgressStatus:
         """Ask the guard to read the instruments and bring the ledger up to date."""
@@ -52,6 +58,11 @@ class GuardLink(RigDevice):
             "temperature_max_since_field_k": float(fresh_value(self.temperature_max_k)),
             "faults": str(fresh_value(self.faults)),
         }
+
+    @staticmethod
+    def instruments() -> tuple[str, ...]:
+        """Return the names of the instruments that it permits or refuses."""
+        return GUARDED
 
     def why(self, instrument: str) -> str:
         """Return why an instrument may not be changed now; empty where it may."""

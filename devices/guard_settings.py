@@ -71,6 +71,26 @@ class GuardInputs:
 
 
 @dataclass(frozen=True)
+class AnvilSettings:
+    """Section `[guard.anvil]`: what makes the guard suspect an anvil failure; 0 does not judge it."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    ruby_fall_gpa: float = 3.0
+    """Fall of the ruby pressure from one spectrum to the next, GPa; a spectrum that is read without the temperature
+    correction falls by 2.4 GPa on the way to 20 K."""
+    sigma_zz_fall_gpa: float = 3.0
+    """Fall of the mean sigma_ZZ from one map to the next at the same field, GPa."""
+    light_share: float = 0.5
+    """Share of the light of this run, at the same laser power, below which it has collapsed."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that every reading would cross."""
+        if self.ruby_fall_gpa < 0 or self.sigma_zz_fall_gpa < 0 or not 0.0 <= self.light_share < 1.0:
+            raise ValueError("falls must not be negative, and light_share at least 0 and below 1")
+
+
+@dataclass(frozen=True)
 class CallSettings:
     """Section `[guard.call]`: how a person is called for a critical alarm; nothing leaves the machine by default.
 
@@ -136,6 +156,8 @@ class GuardSettings:
     """What the rig stands on."""
     obeying: tuple[str, ...] = ()
     """Instruments whose IOC obeys PERMIT (a bridge of nvdac); on a twin all of them do."""
+    anvil: AnvilSettings = field(default_factory=AnvilSettings)
+    """What it takes for an anvil failure."""
     call: CallSettings = field(default_factory=CallSettings)
     """Whom it calls."""
 
@@ -160,7 +182,11 @@ class GuardDeviceSettings:
     zero_field_cool: str = "{P}GUARD:ZERO_FIELD_COOL"
     """1 while a zero-field cool is under way: no field then."""
     acknowledge: str = "{P}GUARD:ACKNOWLEDGE"
-    """1 lets go of latched faults that have passed."""
+    """Lets go of a latched fault that has passed: JSON with `fault`, `by` and `reason`."""
+    acknowledge_reason: str = "{P}GUARD:ACKNOWLEDGE_REASON"
+    """Why the last one was refused; empty where it was not."""
+    latched: str = "{P}GUARD:LATCHED"
+    """Names of the faults that wait for a person, comma-separated."""
     history: str = "{P}GUARD:HISTORY"
     """Name of the history."""
     history_reason: str = "{P}GUARD:HISTORY_REASON"
@@ -181,5 +207,7 @@ class GuardDeviceSettings:
     """Why the set point may not be changed."""
     pressure_reason: str = "{P}GUARD:PRESSURE:REASON"
     """Why the membrane may not be changed."""
+    transport_reason: str = "{P}GUARD:TRANSPORT:REASON"
+    """Why the excitation may not be changed."""
     ask_timeout_s: float = 10.0
     """Longest wait for the ledger, s."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ophyd import Kind
 
-from devices.epics import RigDevice, setting, switch
+from devices.epics import RigDevice, readback, refusable, switch
 from devices.limits import check_limits
 from devices.settings import LaserSettings
 from devices.waiting import ProgressStatus, put_and_wait, run_in_thread
@@ -16,8 +16,9 @@ class Laser(RigDevice):
     """Laser; `set(power_mw)` changes the power, `shutter.set(1)` opens the shutter."""
 
     settings: LaserSettings
-    power_mw = setting("power_mw", read="power_mw_rbv", kind=Kind.hinted)
+    power_mw = refusable("power_mw", read="power_mw_rbv", kind=Kind.hinted)
     shutter = switch("shutter", read="shutter_rbv")
+    reason = readback("reason", kind=Kind.omitted, string=True)
 
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a power outside the limits of the rig file."""

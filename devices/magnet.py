@@ -6,10 +6,10 @@ from typing import Any
 
 from ophyd import Kind
 
-from devices.epics import DeviceError, RigDevice, readback, setting
+from devices.epics import DeviceError, RigDevice, readback, refusable, setting
 from devices.limits import check_limits
 from devices.settings import MagnetSettings
-from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
+from devices.waiting import Kept, ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
 
 
 class Magnet(RigDevice):
@@ -20,7 +20,7 @@ class Magnet(RigDevice):
     field_z_gauss_rbv = readback("field_z_gauss_rbv", kind=Kind.hinted)
     field_x_gauss = setting("field_x_gauss", kind=Kind.config)
     field_x_gauss_rbv = readback("field_x_gauss_rbv")
-    rate_gauss_per_s = setting("rate_gauss_per_s", kind=Kind.config)
+    rate_gauss_per_s = refusable("rate_gauss_per_s", kind=Kind.config)
     current_a = readback("current_a")
     done = readback("done", kind=Kind.omitted)
     reason = readback("reason", kind=Kind.omitted, string=True)
@@ -52,30 +52,30 @@ class Magnet(RigDevice):
             self.field_z_gauss.put(fresh_value(self.field_z_gauss_rbv), use_complete=False)
 
     def _ramp(self, status: ProgressStatus, target: float) -> None:
-        put_and_wait(self.field_z_gauss, target)
-        with Watch(done=self.done, field=self.field_z_gauss_rbv) as watch:
+        self._follow(status, self.field_z_gauss, self.field_z_gauss_rbv, target, "G")
+
+    def ramp_transverse(self, status: ProgressStatus, target: float) -> None:
+        """Ramp the field across the culet normal; for `TransverseField`."""
+        self._follow(status, self.field_x_gauss, self.field_x_gauss_rbv, target, "G across")
+
+    def _follow(self, status: ProgressStatus, put: Any, field: Any, target: float, unit: str) -> None:
+        put_and_wait(put, target)
+        kept = Kept(self, put, target, self.settings.tolerance_gauss)
+
+        def follow(values: dict[str, Any]) -> None:
+            kept(values["put"])
+            status.progress(float(values["field"]), target)
+
+        with Watch(done=self.done, field=field, put=put) as watch:
             reason = str(fresh_value(self.reason)).strip()
             if reason:
-                raise DeviceError(f"{self.name}: {target:g} G refused: {reason}")
-            require_taken(self, self.field_z_gauss, target, self.settings.tolerance_gauss)
+                raise DeviceError(f"{self.name}: {target:g} {unit} refused: {reason}")
+            require_taken(self, put, target, self.settings.tolerance_gauss)
             there = watch.wait_for(
                 lambda values: self._arrived(values, target),
                 self.settings.timeout_s,
                 cancelled=status.cancelled,
-                on_change=lambda values: status.progress(float(values["field"]), target),
-            )
-        if not there:
-            raise DeviceError(_stuck(self.name, watch.values, target, str(fresh_value(self.reason))))
-
-    def ramp_transverse(self, status: ProgressStatus, target: float) -> None:
-        """Ramp the field across the culet normal; for `TransverseField`."""
-        put_and_wait(self.field_x_gauss, target)
-        with Watch(done=self.done, field=self.field_x_gauss_rbv) as watch:
-            reason = str(fresh_value(self.reason)).strip()
-            if reason:
-                raise DeviceError(f"{self.name}: {target:g} G across refused: {reason}")
-            there = watch.wait_for(
-                lambda values: self._arrived(values, target), self.settings.timeout_s, cancelled=status.cancelled
+                on_change=follow,
             )
         if not there:
             raise DeviceError(_stuck(self.name, watch.values, target, str(fresh_value(self.reason))))

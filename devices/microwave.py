@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from ophyd import Kind
 
-from devices.epics import DeviceError, RigDevice, readback, setting, switch
+from devices.epics import DeviceError, RigDevice, readback, refusable, setting, switch
 from devices.limits import check_limits
 from devices.settings import MicrowaveSettings
-from devices.waiting import ProgressStatus, put_and_wait, run_in_thread
+from devices.waiting import ProgressStatus, put_and_wait, refusal_of, run_in_thread
 
 
 class MicrowaveSource(RigDevice):
@@ -21,11 +21,12 @@ class MicrowaveSource(RigDevice):
     """
 
     settings: MicrowaveSettings
-    power_dbm = setting("power_dbm", read="power_dbm_rbv", kind=Kind.hinted)
+    power_dbm = refusable("power_dbm", read="power_dbm_rbv", kind=Kind.hinted)
     enable = switch("enable", read="enable_rbv")
     list_mhz = setting("list_mhz", kind=Kind.omitted)
     list_count = readback("list_count", kind=Kind.config)
     frequency_mhz = readback("frequency_mhz", kind=Kind.omitted)
+    reason = readback("reason", kind=Kind.omitted, string=True)
 
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a power outside the limits of the rig file."""
@@ -52,4 +53,7 @@ class MicrowaveSource(RigDevice):
         put_and_wait(self.list_mhz, frequencies)
         taken = int(self.list_count.get(use_monitor=False))
         if taken != frequencies.size:
-            raise DeviceError(f"{self.name}: the source took {taken} of {frequencies.size} frequencies")
+            why = refusal_of(self)
+            raise DeviceError(
+                f"{self.name}: the source took {taken} of {frequencies.size} frequencies{f': {why}' if why else ''}"
+            )

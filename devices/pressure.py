@@ -10,7 +10,7 @@ from ophyd.utils import LimitError
 from devices.epics import DeviceError, RigDevice, readback, setting
 from devices.limits import check_limits
 from devices.settings import PressureSettings
-from devices.waiting import ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
+from devices.waiting import Kept, ProgressStatus, Watch, fresh_value, put_and_wait, require_taken, run_in_thread
 
 
 class Membrane(RigDevice):
@@ -50,7 +50,13 @@ class Membrane(RigDevice):
 
     def _raise(self, status: ProgressStatus, target: float) -> None:
         put_and_wait(self.membrane_bar, target)
-        with Watch(done=self.done, bar=self.membrane_bar_rbv) as watch:
+        kept = Kept(self, self.membrane_bar, target, self.settings.tolerance_bar)
+
+        def follow(values: dict[str, Any]) -> None:
+            kept(values["put"])
+            status.progress(float(values["bar"]), target)
+
+        with Watch(done=self.done, bar=self.membrane_bar_rbv, put=self.membrane_bar) as watch:
             reason = self._refusal()
             if reason:
                 raise DeviceError(f"{self.name}: {target:g} bar refused: {reason}")
@@ -59,7 +65,7 @@ class Membrane(RigDevice):
                 lambda values: self._arrived(values, target),
                 self.settings.timeout_s,
                 cancelled=status.cancelled,
-                on_change=lambda values: status.progress(float(values["bar"]), target),
+                on_change=follow,
             )
         if not there:
             now = float(watch.values["bar"])

@@ -41,6 +41,8 @@ class GuardProcess:
     """Name of the rig, for those who are called."""
     ca_port: int = 0
     """Port on loopback where it serves its PVs."""
+    offset_counts: float = 0.0
+    """Counts of a dark frame of the camera."""
 
 
 @dataclass(frozen=True)

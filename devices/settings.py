@@ -140,6 +140,8 @@ class MicrowaveSettings:
     """Length of the list that the source took."""
     frequency_mhz: str = "{P}MW:FREQUENCY_MHZ_RBV"
     """Frequency now, MHz."""
+    reason: str = "{P}MW:REASON"
+    """Why a put was refused; empty where the source does not say."""
     limits_dbm: tuple[float, float] = (-60.0, 0.0)
     """Lowest and highest power, dBm."""
     limits_mhz: tuple[float, float] = (1.0, 6000.0)
@@ -196,6 +198,8 @@ class CryostatSettings:
     """Rate of change of the stage, K/min."""
     settled: str = "{P}CRYO:SETTLED"
     """1 where set point, stage and sample have come to rest."""
+    reason: str = "{P}CRYO:REASON"
+    """Why a put was refused; empty where the controller does not say."""
     limits_k: tuple[float, float] = (3.0, 310.0)
     """Lowest and highest set point, K."""
     tolerance_k: float = 0.2
@@ -234,6 +238,8 @@ class TransportSettings:
     """Resistance of each contact, ohm (waveform of 4), as the last check found it."""
     contacts_count: str = ""
     """Contact checks done."""
+    reason: str = "{P}TRANSPORT:REASON"
+    """Why a put was refused; empty where the meter does not say."""
     limits_ua: tuple[float, float] = (0.0, 1000.0)
     """Lowest and highest excitation, uA."""
     heating_limit_uw: float = 10.0
@@ -310,6 +316,8 @@ class LaserSettings:
     """1 opens the shutter."""
     shutter_rbv: str = "{P}LASER:SHUTTER_RBV"
     """1 where the shutter is open."""
+    reason: str = "{P}LASER:REASON"
+    """Why a put was refused; empty where its IOC does not say."""
     limits_mw: tuple[float, float] = (0.0, 500.0)
     """Lowest and highest power, mW."""
 

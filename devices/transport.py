@@ -10,7 +10,7 @@ from ophyd import Component, Kind, Signal
 from ophyd.utils import LimitError
 
 from devices.counting import take_reading
-from devices.epics import DeviceError, RigDevice, readback, setting
+from devices.epics import DeviceError, RigDevice, readback, refusable, setting
 from devices.limits import check_limits
 from devices.settings import TransportSettings
 from devices.waiting import ProgressStatus, fresh_value, put_and_wait, run_in_thread
@@ -29,12 +29,13 @@ class TransportMeter(RigDevice):
     resistance_ohm = readback("resistance_ohm", kind=Kind.hinted)
     sigma_ohm = readback("sigma_ohm")
     phase_deg = readback("phase_deg")
-    current_ua = setting("current_ua", read="current_ua_rbv", kind=Kind.config)
+    current_ua = refusable("current_ua", read="current_ua_rbv", kind=Kind.config)
     count = readback("count", kind=Kind.omitted)
-    mode = setting("mode", kind=Kind.config)
+    mode = refusable("mode", kind=Kind.config)
     check_contacts = setting("check_contacts", kind=Kind.omitted)
     contacts_ohm = readback("contacts_ohm", kind=Kind.omitted)
     contacts_count = readback("contacts_count", kind=Kind.omitted)
+    reason = readback("reason", kind=Kind.omitted, string=True)
     resistive = Component(Signal, value=1)
     power_uw = Component(Signal, value=0.0)
 

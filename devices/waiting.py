@@ -225,6 +225,8 @@ def put_and_wait(signal: Any, value: Any, timeout_s: float = 10.0) -> None:
     status = signal.set(value, timeout=timeout_s)
     try:
         status.wait(timeout_s)
+    except DeviceError:
+        raise  # refused, with a reason
     except Exception as error:
         name = getattr(signal, "setpoint_pvname", signal.name)
         raise DeviceError(f"{name} did not take {value!r} within {timeout_s:g} s: {error}") from error
@@ -247,11 +249,49 @@ def require_taken(device: Any, signal: Any, value: float, within: float) -> None
     DeviceError
         Naming what was put, what is there and the reason.
     """
-    now = float(fresh_value(signal))
+    _require_equal(device, device.name, float(fresh_value(signal)), value, within)
+
+
+def _require_equal(device: Any, name: str, now: float, value: float, within: float) -> None:
     if abs(now - value) <= within:
         return
-    why = _why(device)
-    raise DeviceError(f"{device.name}: {value:g} refused, it stays at {now:g}{f': {why}' if why else ''}")
+    why = refusal_of(device)
+    raise DeviceError(f"{name}: {value:g} refused, it stays at {now:g}{f': {why}' if why else ''}")
+
+
+ROUNDING = 1e-6
+"""Distance of a set point from what was put that is rounding, as a share of it (and at least absolute)."""
+
+
+def taken(signal: Any, value: float, put: Callable[[], Any]) -> ProgressStatus:
+    """Put a number and fail, with the reason, where the IOC keeps another one."""
+    device = signal.parent
+
+    def work(_: ProgressStatus) -> None:
+        put().wait(10.0)
+        now = float(signal.get_setpoint(use_monitor=False))
+        _require_equal(device, signal.name, now, value, ROUNDING * max(1.0, abs(value)))
+
+    return run_in_thread(ProgressStatus(device, what=signal.name), work)
+
+
+class Kept:
+    """Follows a ramp: fails as soon as its set point is another one than was put, as where the guard stops it.
+
+    Parameters
+    ----------
+    device, signal, value, within
+        As for `require_taken`.
+    """
+
+    def __init__(self, device: Any, signal: Any, value: float, within: float) -> None:
+        self._arguments = (device, signal, value, within)
+
+    def __call__(self, put: Any) -> None:
+        """Look at the set point as a monitor has it; the instrument itself is asked before the ramp fails."""
+        _, _, value, within = self._arguments
+        if abs(float(put) - value) > within:
+            require_taken(*self._arguments)
 
 
 SHOW_S = 3.0
@@ -266,15 +306,19 @@ def switched(signal: Any, value: int, put: Callable[[], Any]) -> ProgressStatus:
     def work(_: ProgressStatus) -> None:
         put().wait(10.0)
         with Watch(shown=signal) as watch:
-            refused = watch.wait_for(lambda now: int(now["shown"]) == value or bool(value and _why(device)), SHOW_S)
+            refused = watch.wait_for(
+                lambda now: int(now["shown"]) == value or bool(value and refusal_of(device)), SHOW_S
+            )
             shown = int(fresh_value(signal))
         if shown != value:
-            why = _why(device) if refused else "its readback does not follow"
+            why = refusal_of(device) if refused else "its readback does not follow"
             raise DeviceError(f"{signal.name}: {value} refused, it stays at {shown}{f': {why}' if why else ''}")
 
     return run_in_thread(status, work)
 
 
-def _why(device: Any) -> str:
-    guard = getattr(device, "guard", None)
-    return "" if guard is None else str(guard.why(device.name))
+def refusal_of(device: Any) -> str:
+    """Return why an instrument refused: what it says itself, else what the guard says; empty where nobody does."""
+    own, guard = getattr(device, "reason", None), getattr(device, "guard", None)
+    why = "" if own is None else str(fresh_value(own)).strip()
+    return why or ("" if guard is None else str(guard.why(device.name)))

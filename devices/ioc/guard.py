@@ -8,22 +8,26 @@ safe set point. Nothing it does depends on a plan, and nothing restarts by itsel
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from devices.channel_access import quiet_repeater
+from devices.ioc.anvil import AnvilWatch, Frame, listen
 from devices.ioc.call import Caller
 from devices.ioc.history import HistoryRules, Record, fold, verdict
 from devices.ioc.interlocks import (
     Fault,
     Situation,
-    acknowledged,
+    acknowledgement_refusal,
+    anvil_fault,
     corrections,
     faults_now,
     held_after,
@@ -75,6 +79,7 @@ class Guard:
         self._watcher = watcher
         self._publisher = publisher
         self._caller = Caller(process.guard.call)
+        self._anvil = AnvilWatch(process.guard.anvil)
         before = Memory.from_text(ledger.memory)
         now = time.monotonic()
         self._lease = Lease(process.guard.lease_s, now, now + process.guard.restart_grace_s if before.lease else None)
@@ -114,12 +119,41 @@ class Guard:
         self._was_cold = False
         self.judge()
 
-    async def acknowledge(self, value: int) -> None:
-        """Let go of latched faults that have passed: a person has looked."""
-        if value:
-            self._latched = acknowledged(self._latched, faults_now(self._situation(), self._rules))
-            self._note("acknowledged by a person")
-            self.judge()
+    async def acknowledge(self, text: str) -> str:
+        """Let go of a latched fault that has passed: a person has looked. Returns why not, empty where it was done."""
+        try:
+            asked = dict(json.loads(text))
+        except (ValueError, TypeError):
+            return "an acknowledgement is JSON with fault, by and reason; `nvdac guard acknowledge` makes it"
+        why = acknowledgement_refusal(asked, self._latched, faults_now(self._situation(), self._rules))
+        if why:
+            return why
+        name = str(asked["fault"]).strip()
+        self._latched = {key: fault for key, fault in self._latched.items() if key != name}
+        self._note(f"{name} acknowledged by {asked['by']}: {asked['reason']}")
+        self.judge()
+        await self.record()  # it is on the disk before anybody is told
+        return ""
+
+    def suspect(self, what: str) -> None:
+        """Take an anvil for broken; empty does nothing."""
+        if what:
+            self._latched = {**self._latched, "anvil": anvil_fault(what)}
+
+    def see_ruby(self) -> None:
+        """Look at the newest ruby spectrum."""
+        count, gpa = (self._watcher.values.get(name) for name in ("ruby_count", "ruby_gpa"))
+        if count and gpa is not None:
+            self.suspect(self._anvil.ruby(count, gpa))
+
+    def see_stress(self, field_gauss: float, gpa: float, coverage: float) -> None:
+        """Look at the mean sigma_ZZ of a final map."""
+        self.suspect(self._anvil.stress(field_gauss, gpa, coverage))
+
+    def see_light(self, frame: Frame) -> None:
+        """Look at the light of a frame."""
+        values = self._watcher.values
+        self.suspect(self._anvil.light(frame, values.get("shutter", 0.0), values.get("laser_mw", 0.0)))
 
     # ---- the loop
 
@@ -138,6 +172,7 @@ class Guard:
 
     def judge(self) -> None:
         """Judge the readings of this moment: permits, faults, corrections."""
+        self.see_ruby()
         now = self._situation()
         present = faults_now(now, self._rules)
         if self._ledger_fault:
@@ -151,7 +186,8 @@ class Guard:
         given = permits(now, everything, self._rules, self._process.devices)
         if self.records is not None:
             text = "; ".join(fault.text for fault in faults.values())
-            self.records.show_permits(given, text, held=lease is None, cool=self._cool)
+            latched = ", ".join(sorted(self._latched))
+            self.records.show_permits(given, text, latched, held=lease is None, cool=self._cool)
         self._held = held_after(now, given, self._held)
         puts = corrections(now, everything, given, self._held)
         for name, value in puts.items():
@@ -187,6 +223,7 @@ class Guard:
         return Situation(
             values=self._watcher.values,
             lost=frozenset(self._watcher.lost),
+            silent=self._watcher.silent(),
             lease_ended_s=self._lease.ended_s(time.monotonic()),
             zero_field_cool=self._cool,
             latched=self._latched,
@@ -274,9 +311,19 @@ async def serve(process: GuardProcess, ledger: Ledger, publisher: StatePublisher
     guard.records = records
     watcher.start()
     guard.judge()
+    ended = threading.Event()
+    listener = listen(
+        process.stream,
+        process.offset_counts,
+        ended,
+        lambda *report: loop.call_soon_threadsafe(guard.see_stress, *report),
+        lambda frame: loop.call_soon_threadsafe(guard.see_light, frame),
+    )
     mark_ready(process.stream, NAME)
     log.info("the guard watches %d PVs, its ledger says %s", len(watcher.pvs.read), verdict_name(ledger))
     await guard.run(stopped)
+    ended.set()
+    await asyncio.to_thread(listener.join, 2.0)
 
 
 def verdict_name(ledger: Ledger) -> FieldHistory:

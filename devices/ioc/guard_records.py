@@ -15,6 +15,8 @@ TEXT_LENGTH = 512
 """Longest text, characters."""
 
 Take = Callable[[int], Awaitable[None]]
+TakeText = Callable[[str], Awaitable[str]]
+"""Takes a text; returns why not, empty where it was taken."""
 
 
 class GuardRecords:
@@ -28,12 +30,12 @@ class GuardRecords:
         What a put to LEASE, ASK, ZERO_FIELD_COOL and ACKNOWLEDGE does; ASK completes when it is done.
     """
 
-    def __init__(self, prefix: str, lease: Take, ask: Take, cool: Take, acknowledge: Take) -> None:
+    def __init__(self, prefix: str, lease: Take, ask: Take, cool: Take, acknowledge: TakeText) -> None:
         self._prefix = prefix
         self._shown: dict[str, Any] = {}
         self._put("LEASE", lease, blocking=False)
         self._put("ASK", ask)
-        self._put("ACKNOWLEDGE", acknowledge)
+        self._put_text("ACKNOWLEDGE", "ACKNOWLEDGE_REASON", acknowledge)
         self.cool = self._put("ZERO_FIELD_COOL", cool)
         self._records: dict[str, Any] = {
             "LEASE_HELD": builder.longIn(prefix + "GUARD:LEASE_HELD", initial_value=0),
@@ -42,11 +44,12 @@ class GuardRecords:
             "FIELD_MAX_GAUSS": builder.aIn(prefix + "GUARD:FIELD_MAX_GAUSS", EGU="G", PREC=3, initial_value=0.0),
             "TEMPERATURE_MAX_K": builder.aIn(prefix + "GUARD:TEMPERATURE_MAX_K", EGU="K", PREC=3, initial_value=0.0),
             "FAULTS": self._text("FAULTS"),
+            "LATCHED": self._text("LATCHED"),
         }
         for name in GUARDED:
             self._permit(name)
 
-    def show_permits(self, permits: Mapping[str, Permit], faults: str, *, held: bool, cool: bool) -> None:
+    def show_permits(self, permits: Mapping[str, Permit], faults: str, latched: str, *, held: bool, cool: bool) -> None:
         """Bring the permits up to date; LEASE_HELD last, so that who sees it sees the permits too."""
         for name, permit in permits.items():
             # the reason first: who sees the refusal sees why
@@ -56,6 +59,7 @@ class GuardRecords:
             self._show(guard_pv("", name, "RATE_HIGH"), permit.rate_high)
             self._show(guard_pv("", name, "PERMIT"), int(permit.permit))
         self._show("FAULTS", faults, alarm.MAJOR_ALARM if faults else alarm.NO_ALARM)
+        self._show("LATCHED", latched)
         if self.cool.get() != int(cool):
             self.cool.set(int(cool), process=False)
         self._show("LEASE_HELD", int(held))
@@ -71,6 +75,16 @@ class GuardRecords:
     def _put(self, name: str, take: Take, *, blocking: bool = True) -> Any:
         return builder.longOut(
             f"{self._prefix}GUARD:{name}", initial_value=0, on_update=take, always_update=True, blocking=blocking
+        )
+
+    def _put_text(self, name: str, why_name: str, take: TakeText) -> None:
+        why = self._text(why_name)
+
+        async def put(asked: str) -> None:
+            why.set((await take(asked))[: TEXT_LENGTH - 1])
+
+        builder.longStringOut(
+            f"{self._prefix}GUARD:{name}", length=TEXT_LENGTH, on_update=put, always_update=True, blocking=True
         )
 
     def _text(self, name: str) -> Any:

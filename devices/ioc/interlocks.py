@@ -23,6 +23,14 @@ ALL_STILL = {**NOTHING_MOVES, "cryostat": FREEZE, "transport": FREEZE}
 NAMES = {"compressor_ok": "compressor", "vacuum_ok": "vacuum", "cryogen_ok": "cryogen supply"}
 SILENT = {"field_z_gauss": "magnet", "sample_k": "cryostat", "stage_k": "cryostat", "membrane_bar": "pressure"}
 """Readings without which their instrument may not be moved."""
+UNSEEN: dict[str, Mapping[str, str]] = {
+    **dict.fromkeys(NAMES, NOTHING_MOVES),
+    "mains_ok": ALL_STILL,
+    "door_ok": LIGHT_OFF,
+    "coil_lead_ok": {"magnet": FREEZE},
+    "coil_k": {"magnet": FREEZE},
+}
+"""Inputs that the rig file names -> what stops while they do not answer: an interlock that is blind permits nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Situation:
     """Whether a zero-field cool is under way."""
     latched: Mapping[str, Fault] = field(default_factory=dict[str, Fault])
     """Faults that wait for a person."""
+    silent: frozenset[str] = frozenset()
+    """Readings whose PV has not answered for a while."""
 
     def bad(self, name: str) -> bool:
         """Tell whether an input is there and says 0."""
@@ -82,6 +92,9 @@ def faults_now(now: Situation, rules: GuardSettings) -> dict[str, Fault]:
     for name, instrument in SILENT.items():
         if name in now.lost:
             found[name] = Fault(f"{name} does not answer", {instrument: FREEZE})
+    for name, effects in UNSEEN.items():
+        if name in now.silent:
+            found[name] = Fault(f"{name} does not answer, which [guard.inputs] names", effects)
     return found
 
 
@@ -97,9 +110,27 @@ def latched_faults(before: Mapping[str, Fault], faults: Mapping[str, Fault]) -> 
     return {**before, **{name: fault for name, fault in faults.items() if fault.latched}}
 
 
-def acknowledged(latched: Mapping[str, Fault], faults: Mapping[str, Fault]) -> dict[str, Fault]:
-    """Return what a person cannot let go of: latched faults that still hold."""
-    return {name: fault for name, fault in latched.items() if name in faults}
+def acknowledgement_refusal(
+    asked: Mapping[str, object], latched: Mapping[str, Fault], faults: Mapping[str, Fault]
+) -> str:
+    """Return why a person cannot let go of a latched fault; empty where they can.
+
+    Parameters
+    ----------
+    asked
+        `fault` (its name), `by` (who looked) and `reason` (what they found).
+    latched, faults
+        What waits for a person, and what is wrong now.
+    """
+    name, who, reason = (str(asked.get(key, "")).strip() for key in ("fault", "by", "reason"))
+    if name not in latched:
+        waiting = ", ".join(sorted(latched)) or "nothing"
+        return f"no fault {name!r} waits for a person; {waiting} does"
+    if not who or not reason:
+        return "say who looked and what they found: the ledger records both"
+    if name in faults:
+        return f"{faults[name].text}: that still stands; mend it first"
+    return ""
 
 
 def lease_fault(now: Situation, rules: GuardSettings) -> Fault | None:

@@ -37,7 +37,7 @@ class MicrowaveBridge:
         self._panel = panel
         self._source = SignalGenerator(VisaLink(settings), settings)
         self._on = False
-        self._power = panel.setting("MW:POWER_DBM", "dBm", self._set_power)
+        self._power = panel.setting("MW:POWER_DBM", "dBm", self._set_power, off_at_zero=False)
         self._enable = panel.switch("MW:ENABLE", self._switch)
         panel.array("MW:LIST_MHZ", LIST_LENGTH, self._load)
         self._power_rbv = panel.number("MW:POWER_DBM_RBV", "dBm", 2)

@@ -66,12 +66,18 @@ class Panel:
         self._readbacks[record.name] = record
         return record
 
-    def setting(self, name: str, unit: str, take: Taken, value: float = 0.0, *, rate: bool = False) -> Any:
-        """Make a settable number; `rate` is asked of the guard as a ramp rate."""
-        ask = self._permits.rate_refusal if rate else self._permits.refusal
+    def setting(
+        self, name: str, unit: str, take: Taken, value: float = 0.0, *, rate: bool = False, off_at_zero: bool = True
+    ) -> Any:
+        """Make a settable number; `rate` is asked of the guard as a ramp rate, `off_at_zero` is as for `Permits`."""
+
+        async def ask(asked: float) -> str:
+            if rate:
+                return await self._permits.rate_refusal(self._instrument, asked)
+            return await self._permits.refusal(self._instrument, asked, off_at_zero=off_at_zero)
 
         async def put(asked: float) -> None:
-            self._put(record, asked, await ask(self._instrument, asked), take)
+            self._put(record, asked, await ask(asked), take)
 
         record = builder.aOut(
             self._prefix + name,

@@ -73,7 +73,9 @@ class Permit:
 class Asked(Protocol):
     """Whom an IOC asks before it takes a put."""
 
-    async def refusal(self, instrument: str, value: float, under_way: tuple[float, float] | None = None) -> str:
+    async def refusal(
+        self, instrument: str, value: float, under_way: tuple[float, float] | None = None, *, off_at_zero: bool = True
+    ) -> str:
         """Return why a value may not be put; empty where it may."""
         ...
 
@@ -85,9 +87,11 @@ class Asked(Protocol):
 class NoGuard:
     """A rig without a guard: everything is permitted."""
 
-    async def refusal(self, instrument: str, value: float, under_way: tuple[float, float] | None = None) -> str:
+    async def refusal(
+        self, instrument: str, value: float, under_way: tuple[float, float] | None = None, *, off_at_zero: bool = True
+    ) -> str:
         """Refuse nothing."""
-        del instrument, value, under_way
+        del instrument, value, under_way, off_at_zero
         return ""
 
     async def rate_refusal(self, instrument: str, rate: float) -> str:
@@ -133,7 +137,9 @@ class Permits:
                 self._kept.append(aioca.camonitor(pv, taker, datatype=datatype, notify_disconnect=True))
         self._kept.append(asyncio.get_running_loop().create_task(self._watch()))
 
-    async def refusal(self, instrument: str, value: float, under_way: tuple[float, float] | None = None) -> str:
+    async def refusal(
+        self, instrument: str, value: float, under_way: tuple[float, float] | None = None, *, off_at_zero: bool = True
+    ) -> str:
         """Return why a value may not be put; empty where it may. Asks the guard again before it says no.
 
         Parameters
@@ -144,8 +150,10 @@ class Permits:
             What is put, in the instrument's unit.
         under_way
             Present value and set point of what ramps: a put between them only shortens the way and is taken.
+        off_at_zero
+            Whether 0 is off where the instrument is one of `SWITCHED`; a power in dBm, or a mode, is not off at 0.
         """
-        if instrument in SWITCHED and value == 0:
+        if off_at_zero and instrument in SWITCHED and value == 0:
             return ""
         if under_way is not None and min(under_way) <= value <= max(under_way):
             return ""

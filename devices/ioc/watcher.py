@@ -13,7 +13,7 @@ from devices.ioc.history import READINGS, Record
 from devices.settings import DevicesSettings
 
 _OF_DEVICES: dict[str, dict[str, str]] = {
-    "laser": {"shutter": "shutter_rbv"},
+    "laser": {"shutter": "shutter_rbv", "laser_mw": "power_mw_rbv"},
     "microwave": {"microwave_on": "enable_rbv"},
     "transport": {"transport_ua": "current_ua_rbv"},
     "magnet": {
@@ -68,6 +68,10 @@ def watched_pvs(devices: DevicesSettings, inputs: GuardInputs) -> WatchedPvs:
     return WatchedPvs(*prefixed)
 
 
+SILENT_S = 3.0
+"""How long a PV may be away before it counts as silent, s: a guard that starts finds them one after the other."""
+
+
 class Watcher:
     """Newest values and the records that the ledger has not got yet; all in the loop's thread.
 
@@ -82,7 +86,8 @@ class Watcher:
     def __init__(self, pvs: WatchedPvs, heard: Callable[[], None] | None = None) -> None:
         self.pvs = pvs
         self.values: dict[str, float] = {}
-        self.lost: set[str] = set(pvs.read)
+        self.lost: dict[str, float] = dict.fromkeys(pvs.read, time.monotonic())
+        """Readings whose PV does not answer -> since when, s."""
         self._heard = heard or (lambda: None)
         self._records: list[Record] = []
         self._kept: list[Any] = []
@@ -98,7 +103,7 @@ class Watcher:
 
     def take(self, name: str, value: float) -> None:
         """Take a reading."""
-        self.lost.discard(name)
+        self.lost.pop(name, None)
         if not math.isfinite(value):
             return
         self.values[name] = value
@@ -110,12 +115,17 @@ class Watcher:
         """Take note that a PV does not answer any more."""
         if name in self.lost:
             return
-        self.lost.add(name)
+        self.lost[name] = time.monotonic()
         self.values.pop(name, None)
         if name in READINGS:
             text = f"{self.pvs.read[name]} stopped answering"
             self._records.append(Record(time.time(), "lost", name, text=text))
         self._heard()
+
+    def silent(self) -> frozenset[str]:
+        """Return the readings whose PV has not answered for longer than `SILENT_S`."""
+        now = time.monotonic()
+        return frozenset(name for name, since in self.lost.items() if now - since > SILENT_S)
 
     def add(self, record: Record) -> None:
         """Add what else belongs into the ledger."""

@@ -65,15 +65,15 @@ class Cell:
         return round(start + LOAD_STEP_GPA * round((min(high, max(low, load)) - start) / LOAD_STEP_GPA), 4)
 
     def set_target(self, value: float) -> str:
-        """Raise the membrane pressure, bar; it never falls."""
-        present = max(self.membrane_bar, self.target_bar)
+        """Raise the membrane pressure, bar; it never falls, but may be stopped on its way."""
+        present = self.membrane_bar
         if not value <= MEMBRANE_LIMIT_BAR:
             return f"{value:g} bar is above the limit of {MEMBRANE_LIMIT_BAR:g} bar"
         if value < present - 1e-9:
             return f"{value:g} bar is below the present {present:g} bar: pressure only increases"
-        if value > present:
+        if value > self.target_bar:
             self.load_index += 1
-            self.target_bar = value
+        self.target_bar = max(value, present)
         return ""
 
     def advance(self, seconds: float, sample_k: float, mains: bool = True) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from devices.twin.faults import COIL_HOT_K
+
 FIELD_LIMIT_GAUSS = 210.0
 """Highest field of each coil."""
 FIELD_RATE_LIMITS = (0.01, 24.0)
@@ -33,6 +35,7 @@ class Coils:
         self.target = {"x": 0.0, "z": 0.0}
         self.rate_gauss_per_s = 10.0
         self.temperature_k = COIL_REST_K
+        self.uncooled = False
 
     @property
     def done(self) -> bool:
@@ -64,4 +67,5 @@ class Coils:
             self.field[axis] = target if supply == target and abs(field - target) < THERE_GAUSS else field
         power = sum((supply / GAUSS_PER_AMPERE) ** 2 for supply in self.supply.values())
         rest = COIL_REST_K + COIL_HEATING_K_PER_A2 * power
+        rest = max(rest, COIL_HOT_K) if self.uncooled else rest
         self.temperature_k += (rest - self.temperature_k) * -math.expm1(-seconds / COIL_WARMING_S)

@@ -13,11 +13,8 @@ LIMITS: dict[str, tuple[int, int]] = {
     "dropped_frame": (-1, 100_000),
     "frequency_slip": (-1, 100_000),
     "hot_pixels": (0, 1_000_000),
-    "cryostat_stuck": (0, 1),
-    "mains_lost": (0, 1),
-    "anvil_failed": (0, 1),
 }
-"""What each fault may be put to."""
+"""What a fault may be put to that is more than there or not."""
 OPEN_LEAD_LIMITS = (0, 4)
 """What the open lead of the transport meter may be put to: its number, 0 for none."""
 
@@ -38,7 +35,7 @@ def fault_records(prefix: str, rig: TwinRig, catch_up: Callable[[], None], show:
     """
     for name in [field.name for field in fields(rig.faults)]:
         start = int(getattr(rig.faults, name))
-        _record(f"{prefix}TWIN:FAULT:{name.upper()}", start, LIMITS[name], rig.faults, name, catch_up, show)
+        _record(f"{prefix}TWIN:FAULT:{name.upper()}", start, LIMITS.get(name, (0, 1)), rig.faults, name, catch_up, show)
     _record(f"{prefix}TWIN:FAULT:OPEN_LEAD", 0, OPEN_LEAD_LIMITS, rig.meter, "open_lead", catch_up, show)
 
 

@@ -13,6 +13,10 @@ ANVIL_LOAD = 0.35
 """Part of the load that a broken anvil still carries."""
 ANVIL_BRIGHTNESS = 0.2
 """Part of the NV light that a broken anvil still gives."""
+COIL_HOT_K = 380.0
+"""Temperature of a coil whose cooling failed."""
+THERMOMETER_WRONG_K = 60.0
+"""How much too high a wrong thermometer at the sample reads, K."""
 HOT_COUNTS = (4_000, 60_000)
 """Range of the counts that a hot pixel adds, another number in each frame."""
 
@@ -33,6 +37,20 @@ class Faults:
     """1: no mains: supplies, laser, microwaves and compressor are off, puts are refused."""
     anvil_failed: int = 0
     """1: an anvil broke: load and light collapse, for good."""
+    compressor_failed: int = 0
+    """1: the compressor stops: the stage warms up, and nothing starts it again by itself."""
+    vacuum_lost: int = 0
+    """1: the insulating vacuum is gone, as its gauge says."""
+    cryogen_lost: int = 0
+    """1: the cryogen has run out, as its gauge says."""
+    door_open: int = 0
+    """1: the door of the laser enclosure is open."""
+    coil_lead_open: int = 0
+    """1: a lead of the coil is open: its current falls."""
+    coil_hot: int = 0
+    """1: the coil's cooling fails: its temperature rises beyond what it may be."""
+    thermometer_wrong: int = 0
+    """1: the thermometer at the sample reads far too high."""
 
 
 class FrameDroppedError(RuntimeError):

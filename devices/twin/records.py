@@ -119,6 +119,14 @@ class TwinRecords:
 
         return ask
 
+    def _changing(self, instrument: str, *, off_at_zero: bool = True) -> Permit:
+        """Return what asks the guard whether a setting may be changed."""
+
+        async def ask(asked: float) -> str:
+            return await self._guard.refusal(instrument, asked, off_at_zero=off_at_zero)
+
+        return ask
+
     def _rate(self, instrument: str) -> Permit:
         """Return what asks the guard whether a ramp rate may be put."""
 
@@ -145,7 +153,8 @@ class TwinRecords:
         rig = self._rig
         reason = self._reason("MW")
         power = self._output("microwave_power_dbm", -100, 20, " dBm")
-        self._setting("MW:POWER_DBM", "dBm", rig.microwave_power_dbm, power, reason)
+        permit = self._changing("microwave", off_at_zero=False)
+        self._setting("MW:POWER_DBM", "dBm", rig.microwave_power_dbm, power, reason, permit)
         self._switch("MW:ENABLE", self._output("microwave_enable", 0, 1), reason, "microwave")
         self.power = self._number("MW:POWER_DBM_RBV", "dBm")
         self.enable = self._integer("MW:ENABLE_RBV")
@@ -181,6 +190,7 @@ class TwinRecords:
         self.field_done = self._integer("MAG:DONE", 1)
         self.current = self._number("MAG:CURRENT_A_RBV", "A", 4)
         self.coil = self._number("MAG:COIL_K_RBV", "K", 1)
+        self.lead_ok = self._integer("MAG:LEAD_OK_RBV", 1)
 
     def _cryostat(self) -> None:
         rig = self._rig
@@ -195,6 +205,8 @@ class TwinRecords:
         self.drift = self._number("CRYO:DRIFT_K_PER_MIN_RBV", "K/min", 4)
         self.settled = self._integer("CRYO:SETTLED", 1)
         self.compressor = self._integer("CRYO:COMPRESSOR_RBV", 1)
+        self.vacuum_ok = self._integer("CRYO:VACUUM_OK_RBV", 1)
+        self.cryogen_ok = self._integer("CRYO:CRYOGEN_OK_RBV", 1)
 
     def _transport(self) -> None:
         self.resistance = self._number("TRANSPORT:RESISTANCE_OHM_RBV", "Ohm", 6)
@@ -203,22 +215,28 @@ class TwinRecords:
         self.excitation = self._number("TRANSPORT:CURRENT_UA_RBV", "uA")
         self.resistance_count = self._integer("TRANSPORT:COUNT_RBV")
         rig, reason = self._rig, self._reason("TRANSPORT")
-        self._setting("TRANSPORT:CURRENT_UA", "uA", rig.meter.current_ua, rig.set_transport_current, reason)
-        self._setting("TRANSPORT:MODE", "", rig.meter.mode, rig.set_transport_mode, reason)
-        self._reading("TRANSPORT:MEASURE", self._measure)
+        permit = self._changing("transport")
+        self._setting("TRANSPORT:CURRENT_UA", "uA", rig.meter.current_ua, rig.set_transport_current, reason, permit)
+        permit = self._changing("transport", off_at_zero=False)
+        self._setting("TRANSPORT:MODE", "", rig.meter.mode, rig.set_transport_mode, reason, permit)
+        self._reading("TRANSPORT:MEASURE", self._measure, reason, "transport")
         self.contacts = builder.WaveformIn(self._prefix + "TRANSPORT:CONTACTS_OHM_RBV", np.full(4, math.nan))
         self.contacts_count = self._integer("TRANSPORT:CONTACTS_COUNT_RBV")
-        self._reading("TRANSPORT:CHECK_CONTACTS", self._check_contacts)
+        self._reading("TRANSPORT:CHECK_CONTACTS", self._check_contacts, reason, "transport")
 
-    def _reading(self, name: str, read: Callable[[], None]) -> None:
-        """Make a record that reads once when 1 is put and is 0 again when done."""
+    def _reading(self, name: str, read: Callable[[], None], reason: Any = None, instrument: str = "") -> None:
+        """Make a record that reads once when 1 is put and is 0 again when done; the guard is asked for `instrument`."""
 
-        def put(asked: int) -> None:
+        async def put(asked: int) -> None:
             if not asked:
                 return
+            why = await self._guard.refusal(instrument, asked) if instrument else ""
             self._catch_up()
             try:
-                read()
+                if reason is not None:
+                    reason.set(why)
+                if not why:
+                    read()
             finally:
                 record.set(0, process=False)
             self.show()
@@ -270,14 +288,16 @@ class TwinRecords:
         rig = self._rig
         reason = self._reason("LASER")
         power = self._output("laser_power_mw", 0.0, 500.0, " mW")
-        self._setting("LASER:POWER_MW", "mW", rig.laser_power_mw, power, reason)
+        self._setting("LASER:POWER_MW", "mW", rig.laser_power_mw, power, reason, self._changing("laser"))
         self._switch("LASER:SHUTTER", self._output("shutter", 0, 1), reason, "laser")
         self.laser_power = self._number("LASER:POWER_MW_RBV", "mW")
         self.shutter = self._integer("LASER:SHUTTER_RBV")
+        self.door_ok = self._integer("LASER:DOOR_OK_RBV", 1)
 
     def _twin(self) -> None:
         self.state = builder.longStringIn(self._prefix + "TWIN:STATE", length=STATE_LENGTH)
         self.clock = self._number("TWIN:CLOCK_S_RBV", "s", 1)
+        self.mains_ok = self._integer("TWIN:MAINS_OK_RBV", 1)
 
         def take(value: float) -> str:
             if not 0.0 <= value <= 10_000.0:
@@ -303,10 +323,15 @@ class TwinRecords:
             (self.field_done, int(rig.field_done)),
             (self.ramp, cryostat.ramp_k),
             (self.stage, cryostat.stage_k),
-            (self.sample, cryostat.sample_k),
+            (self.sample, rig.thermometer_k),
             (self.drift, cryostat.drift_k_per_min),
             (self.settled, int(cryostat.settled)),
             (self.compressor, int(cryostat.compressor_on)),
+            (self.vacuum_ok, int(not rig.faults.vacuum_lost)),
+            (self.cryogen_ok, int(not rig.faults.cryogen_lost)),
+            (self.door_ok, int(not rig.faults.door_open)),
+            (self.lead_ok, int(not rig.faults.coil_lead_open)),
+            (self.mains_ok, int(not rig.faults.mains_lost)),
             (self.excitation, rig.meter.current_ua),
             (self.resistance_count, self._counts["transport"]),
             (self.contacts_count, self._counts["contacts"]),

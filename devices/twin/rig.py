@@ -13,7 +13,7 @@ import numpy as np
 from devices.settings import TwinSettings
 from devices.twin.cell import Cell
 from devices.twin.coils import FIELD_LIMIT_GAUSS, FIELD_RATE_LIMITS, GAUSS_PER_AMPERE, Coils
-from devices.twin.faults import Faults
+from devices.twin.faults import THERMOMETER_WRONG_K, Faults
 from devices.twin.history import SampleHistory
 from devices.twin.meter import DELTA, LOCK_IN, Meter, ResistanceReading
 from devices.twin.optics import NOMINAL_LASER_MW
@@ -82,9 +82,14 @@ class TwinRig:
             self._lose_mains()
         self.cell.anvil_failed = self.cell.anvil_failed or bool(self.faults.anvil_failed)
         self.cryostat.stuck = bool(self.faults.cryostat_stuck)
+        if self.faults.compressor_failed:
+            self.cryostat.compressor_on = False
+        if self.faults.coil_lead_open:
+            self.coils.collapse()
+        self.coils.uncooled = bool(self.faults.coil_hot)
         self.cryostat.heating_k = self._heating_k()
         self.cryostat.advance(seconds)
-        self.coils.advance(seconds, mains)
+        self.coils.advance(seconds, mains and not self.faults.coil_lead_open)
         self.cell.advance(seconds, self.cryostat.sample_k, mains)
         self._history = self._history.advanced(self.coils.field["z"], self.cryostat.sample_k)
 
@@ -101,6 +106,11 @@ class TwinRig:
         # The sample's own resistance is nothing against its contacts'.
         current = HEATING_K_PER_UW * self.meter.power_uw(0.0) if not self.faults.mains_lost else 0.0
         return laser + (microwave if self.microwave_enable else 0.0) + current
+
+    @property
+    def thermometer_k(self) -> float:
+        """What the thermometer at the sample reads, K."""
+        return self.cryostat.sample_k + (THERMOMETER_WRONG_K if self.faults.thermometer_wrong else 0.0)
 
     @property
     def field(self) -> dict[str, float]:
@@ -133,6 +143,8 @@ class TwinRig:
             return f"{value:g} K is outside {SET_LIMITS_K[0]:g} to {SET_LIMITS_K[1]:g} K"
         if self.faults.mains_lost:
             return NO_MAINS
+        if self.faults.compressor_failed:
+            return "the compressor has failed"
         self.cryostat.restart(value)
         return ""
 
@@ -149,6 +161,8 @@ class TwinRig:
             return f"{value:g} G is outside -{FIELD_LIMIT_GAUSS:g} to {FIELD_LIMIT_GAUSS:g} G"
         if self.faults.mains_lost:
             return NO_MAINS
+        if self.faults.coil_lead_open and value != 0.0:
+            return "a lead of the coil is open"
         self.coils.set_target(axis, value)
         return ""
 

@@ -42,6 +42,8 @@ class Bench:
         self.cryostat()
         self.counters()
         self.rest()
+        for instrument in ("MW", "CRYO", "TRANSPORT", "LASER"):
+            builder.longStringIn(f"{instrument}:REASON", length=256)
         # Test knobs: refuse the next field (a reason), never settle, never count.
         self.refuse = builder.stringOut("TEST:REFUSE_FIELD", initial_value="")
         self.stuck = builder.aOut("TEST:STUCK", initial_value=0)

@@ -16,7 +16,7 @@ from devices.ioc.interlocks import (
     OFF,
     Fault,
     Situation,
-    acknowledged,
+    acknowledgement_refusal,
     anvil_fault,
     corrections,
     effects_of,
@@ -150,8 +150,11 @@ def test_mains_that_were_lost_and_came_back_restart_nothing():
     assert puts == {"shutter": 0.0, "microwave_on": 0.0}
     for name in GUARDED:
         assert "mains were lost" in given_now[name].refusal(1.0)
-    assert acknowledged(latched, faults_now(lost, RULES)) == latched, "not while it lasts"
-    assert acknowledged(latched, faults_now(back, RULES)) == {}
+    word = {"fault": "mains", "by": "Ada", "reason": "breaker reset"}
+    assert "mend it first" in acknowledgement_refusal(word, latched, faults_now(lost, RULES))
+    assert acknowledgement_refusal(word, latched, faults_now(back, RULES)) == ""
+    assert "mains does" in acknowledgement_refusal({**word, "fault": "anvil"}, latched, {})
+    assert "say who looked" in acknowledgement_refusal({**word, "reason": ""}, latched, {})
 
 
 def test_thermometers_that_disagree_stop_what_moves():
