@@ -29,6 +29,7 @@ from deploy.register import register_chemistry
 from devices.settings import TwinSettings
 from devices.twin.samples import DOME_HIGH_GPA, DOME_LOW_GPA, OPTIMUM_GPA, TAU_CRITICAL_GPA, TC_MAXIMUM_K
 from devices.twin.truth import truth_of
+from stream.run_list import RunQuery
 
 Array = NDArray[np.float64]
 
@@ -113,7 +114,7 @@ def judge(out: Path, edge: int, seed: int) -> dict[str, Any]:
 
     facts = json.loads((out / "campaign.json").read_text())
     numbers = facts["numbers"]
-    planes = read_maps(out / "campaign.h5", "boundary")[0]
+    planes = read_maps(out.parent / "s1" / "campaign.h5", "boundary")[0]  # S2 and S3 have Tc of their own
     knots, found = planes["sigma_zz_gpa"], planes["tc_k"]
     inside = np.isfinite(found)
     truth = true_boundary_k(knots, 0.985)
@@ -143,7 +144,7 @@ def judge(out: Path, edge: int, seed: int) -> dict[str, Any]:
         "la_ni_optimum": abs(result["la_ni_optimum"] - 1.5) < 0.02,
         "shear": result["shear_tests"]["S1"],
         "s3": transport["S3", 1]["onset_k"] is None and result["s3_local_onset_pixels"] > 20,
-        "trapped": result["trapped"]["within_3_sigma"] > 0.95 and result["trapped"]["slope"] > 0.5,
+        "trapped": abs(result["trapped"]["slope"] - 1.0) < 0.15 and abs(result["trapped"]["median_error_gauss"]) < 0.3,
         "bscco": 0.6 < result["bscco"]["within_1_sigma"] < 0.75 and abs(result["bscco"]["median_tc_k"] - 85.0) < 3.0,
     }
     return result
@@ -160,6 +161,7 @@ def _trapped(load: Any, edge: int, seed: int) -> dict[str, float]:
     below = (truth <= load.trapped_limit_gauss)[limited]
     return {
         "pixels": float(resolved.sum()),
+        "median_error_gauss": float(np.median((load.trapped_gauss - truth)[resolved])),
         "within_3_sigma": float((np.abs(pull) < 3.0).mean()),
         "slope": float(slope),
         "below_their_limit": float(below.mean()),
@@ -198,6 +200,7 @@ def main() -> int:
         first = run_campaign(CampaignRequest(data, folder / "without", settings=settings))
         chemistry = tuple((name, write_edx(folder, data, name, chosen.edge, chosen.seed)) for name in LOADS_GPA)
         done = run_campaign(CampaignRequest(data, folder / "campaign", settings=settings, chemistry=chemistry))
+        run_campaign(CampaignRequest(data, folder / "s1", RunQuery(sample="S1"), settings=settings))
         alone = run_campaign(CampaignRequest(bscco, folder / "bscco-campaign", settings=settings))
         result = judge(folder / "campaign", chosen.edge, chosen.seed)
         result |= {"runs": done["runs"], "failed": {**first["failed"], **done["failed"], **alone["failed"]}}  # pyright: ignore[reportGeneralTypeIssues]

@@ -92,9 +92,15 @@ def collect_remnant(
     transverse, error, wrong = planes[2], planes[3], np.zeros(shape, np.bool_)
     if tau_gpa is not None:
         coupling = 2.0 * stress_set(bare_facts["analysis"].get("stress_constants", DEFAULT_STRESS_SET)).transverse_shear
-        transverse, error, wrong = checked_transverse(transverse, error, tau_gpa, coupling)
+        transverse, error, wrong = checked_transverse(transverse, error, tau_gpa, coupling, _width(zero_field))
     flux = trapped_flux(planes[0], planes[1], transverse, error, same_state=same)
     return Remnant(flux, same, wrong, made)
+
+
+def _width(path: str) -> float:
+    """Return the median width of the lowest line of a map, MHz; 0 where it is not known."""
+    widths = read_some(Path(path), ("fwhm_mhz",))[0].get("fwhm_mhz", np.zeros((1, 1, 1)))[0]
+    return float(np.nanmedian(widths)) if np.isfinite(widths).any() else 0.0
 
 
 def onto(

@@ -21,6 +21,8 @@ FALLBACK_SHARE = 0.1
 """Systematic error of E_perp that comes from the normal state, as a share of it."""
 APART_MHZ, APART_SHARE = 4.0, 0.25
 """A splitting without field further from that of the shear, in MHz and as a share of it, is not E_perp."""
+OVERLAP_WIDTHS = 1.2
+"""Lines nearer than so many widths cannot be told from one, or from one and a tilted line."""
 UNMAPPED_MHZ = 2.0
 """What the anisotropy in the plane and local charges, which no map has, may add to E_perp, MHz."""
 SUPPRESSION_EDGES = np.array([-0.04, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2])
@@ -74,7 +76,7 @@ def trapped_flux(
 
 
 def checked_transverse(
-    transverse_mhz: Array, sigma_mhz: Array, tau_gpa: Array, coupling_mhz: float
+    transverse_mhz: Array, sigma_mhz: Array, tau_gpa: Array, coupling_mhz: float, fwhm_mhz: float = 0.0
 ) -> tuple[Array, Array, Mask]:
     """Return E_perp and its error, taken from the shear where a map without field says something else.
 
@@ -89,6 +91,8 @@ def checked_transverse(
         (y, x) shear of the load's stress map; NaN where unknown: the map is believed there.
     coupling_mhz
         MHz/GPa of E_perp per shear.
+    fwhm_mhz
+        Width of the lines: where they would overlap, the shear's E_perp is the better one.
 
     Returns
     -------
@@ -99,6 +103,7 @@ def checked_transverse(
     apart = np.abs(transverse_mhz - expected)
     with np.errstate(invalid="ignore"):
         wrong = apart > np.maximum(APART_MHZ, APART_SHARE * expected) + LIMIT_SIGMA * sigma_mhz
+        wrong |= 2.0 * expected < OVERLAP_WIDTHS * fwhm_mhz
     error = np.hypot(FALLBACK_SHARE * expected, UNMAPPED_MHZ)
     return np.where(wrong, expected, transverse_mhz), np.where(wrong, error, sigma_mhz), wrong
 
