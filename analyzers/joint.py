@@ -2,8 +2,9 @@
 
 A pure function of the sums: lines are not listed, numbered or labelled in between, so that blended lines lose nothing
 and the uncertainty of sigma_ZZ knows of the shear that one field cannot see. Pixels of a coarse lattice begin from
-several shears and are compared with the solutions in which tilted groups change places; the others begin from the
-nearest of these, so that the result does not depend on how the map is cut into parts.
+several shears and are fitted as well with tilted groups exchanged; neighbours on the lattice decide together which of
+these solutions holds (`joint_lattice`). The others begin between them, so that the result does not depend on how the
+map is cut into parts.
 """
 
 from __future__ import annotations
@@ -11,33 +12,25 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from analyzers.joint_lattice import Lattice, agreed, surroundings
 from analyzers.joint_map import JointMap, found_map
-from analyzers.joint_problem import (
-    JointSettings,
-    Problem,
-    field_list,
-    make_problem,
-    scratch,
-    swaps,
-    trial_shears,
-)
-from analyzers.joint_raw import Fits
-from analyzers.kernels.hamiltonian import OWN, SHARED
+from analyzers.joint_problem import JointSettings, Problem, scratch, swaps, trial_shears
+from analyzers.joint_raw import RIVALS, Fits
+from analyzers.joint_spectra import JointSweep, Spectra, prepare
+from analyzers.kernels.hamiltonian import OWN, SHARED, STRESS
 from analyzers.kernels.joint_pixels import fit_joint
 from physics.geometry import miscut_rotation
 from stream.messages import NoiseModel
 
+__all__ = ["JointSweep", "joint_map", "warm_up"]
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-LATTICE = 6
-"""Pixels from one pixel that begins on its own to the next."""
 CHUNK = 256
 """Pixels fitted per call of the kernel."""
 TURNS = (4, 40)
@@ -46,53 +39,12 @@ TOLERANCE = 0.02
 """Predicted decrease of chi2 at which a fit ends: a hundredth of a standard deviation, for its last step is taken."""
 DOUBTFUL = 1.3
 """chi2 over the map's median from which a pixel is begun once more on its own."""
-
-
-@dataclass(frozen=True)
-class JointSweep:
-    """The spectra of one field."""
-
-    sums: NDArray[np.generic]
-    """(f, y, x) sums of counts."""
-    passes_added: NDArray[np.integer]
-    """(f,) passes in each sum; frequencies with 0 are left out."""
-    frequency_mhz: Array
-    """(f,) frequencies in any order, MHz."""
-    field_gauss: tuple[float, float, float]
-    """Applied field in the culet frame, Z along the culet normal, G."""
-    temperature_k: float
-    """Sample temperature, K."""
-
-
-@dataclass(frozen=True)
-class _Spectra:
-    """Spectra of all pixels over their level, laid out for the kernel."""
-
-    sweeps: tuple[JointSweep, ...]
-    orders: tuple[NDArray[np.int64], ...]
-    problem: Problem
-    noise: NoiseModel
-
-    def of(self, pixels: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Return spectra (pixels, n) and weights (pixels, fields) of some pixels; NaN where a level is not positive."""
-        y = np.ones((len(pixels), len(self.problem.f)))
-        weights = np.empty((len(pixels), len(self.sweeps)))
-        gain, noise = self.noise.electrons_per_count, self.noise
-        for k, (sweep, order) in enumerate(zip(self.sweeps, self.orders, strict=True)):
-            flat = sweep.sums.reshape(len(sweep.frequency_mhz), -1)
-            passes = np.asarray(sweep.passes_added)[order].astype(np.float64)
-            light = flat[np.ix_(order, pixels)].astype(np.float64) / passes[:, None] - noise.offset_counts
-            level = np.zeros(len(pixels))
-            for row in light:
-                level += row
-            level /= len(order)
-            level = np.where(level > 0.0, level, np.nan)
-            shot = level * noise.excess_noise_factor / gain
-            variance = (shot + (noise.read_noise_electrons / gain) ** 2) / noise.accumulations
-            first = int(self.problem.edges[k])
-            y[:, first : first + len(order)] = (light / level).T
-            weights[:, k] = np.where(np.isfinite(level), level * level / variance, 0.0)
-        return y, weights
+APART = 2.0
+"""Standard deviations from the median around a pixel from which it is begun once more, from that median."""
+NOT_WORSE = 9.0
+"""chi2 that a solution nearer to the surroundings may be higher by."""
+FLAT_GPA = 0.05
+"""How far the stress of a pixel may leave that of its surroundings without cost, GPa."""
 
 
 def joint_map(
@@ -123,7 +75,7 @@ def joint_map(
         Unknown constants or D(T), a temperature outside its range, shapes that differ, or fields that cannot tell the
         groups apart.
     """
-    spectra = _prepare(sweeps, noise, settings)
+    spectra = prepare(sweeps, noise, settings)
     shape = sweeps[0].sums.shape[1], sweeps[0].sums.shape[2]
     hidden = np.zeros(shape, dtype=np.bool_) if occluded is None else occluded
     fits = Fits.empty(hidden.size, len(sweeps))
@@ -131,59 +83,97 @@ def joint_map(
     return found_map(fits, spectra.problem, hidden, lambda problem, pixel: _fit_again(spectra, problem, fits, pixel))
 
 
-def _prepare(sweeps: Sequence[JointSweep], noise: NoiseModel, settings: JointSettings) -> _Spectra:
-    orders: list[NDArray[np.int64]] = []
-    lists = []
-    for sweep in sweeps:
-        frequency = np.asarray(sweep.frequency_mhz, np.float64)
-        passes = np.asarray(sweep.passes_added)
-        if sweep.sums.shape[0] != len(frequency) or passes.shape != frequency.shape:
-            raise ValueError(f"cube of {sweep.sums.shape[0]} frequencies, list of {len(frequency)}: must agree")
-        if sweep.sums.shape[1:] != sweeps[0].sums.shape[1:]:
-            raise ValueError("the sweeps of a joint fit must show the same pixels")
-        order = np.argsort(frequency, kind="stable")
-        order = order[passes[order] > 0].astype(np.int64)
-        if len(order) < OWN or frequency[order[0]] == frequency[order[-1]]:
-            raise ValueError(f"{len(order)} frequencies are too few for eight lines")
-        orders.append(order)
-        state = sweep.field_gauss, sweep.temperature_k
-        lists.append(
-            field_list(frequency[order], passes[order].astype(np.float64), *state, settings.zero_field_splitting)
-        )
-    return _Spectra(tuple(sweeps), tuple(orders), make_problem(lists, settings), noise)
-
-
-def _fit_all(spectra: _Spectra, hidden: Mask, fits: Fits, threads: int) -> None:
-    """Fit the lattice, then the rest from it, then those that came out badly once more on their own."""
-    visible = ~hidden
-    rows, columns = np.indices(hidden.shape)
-    middle = LATTICE // 2
-    lattice = visible & (rows % LATTICE == middle) & (columns % LATTICE == middle)
+def _fit_all(spectra: Spectra, hidden: Mask, fits: Fits, threads: int) -> None:
+    """Fit the lattice, the rest from it, those that leave their surroundings again, bad ones once more on their own."""
     nothing = np.full((hidden.size, SHARED + OWN * spectra.problem.fields), np.nan)
-    several = spectra.problem.fields > 1
-    rivals = np.tile(np.arange(1, 8), (hidden.size, 1)) if several else np.full((hidden.size, 1), -1)
-    first = np.flatnonzero(lattice)
-    _fit(spectra, first, nothing, rivals, fits, threads)
-    good = np.zeros(hidden.size, dtype=np.bool_)
-    good[first] = ~fits.doubtful(first, DOUBTFUL)
-    rest = np.flatnonzero(visible & ~lattice)
-    if good.any():
-        nearest = np.asarray(
-            ndimage.distance_transform_edt(~good.reshape(hidden.shape), return_distances=False, return_indices=True)
-        )
-        source = np.ravel_multi_index((nearest[0].ravel(), nearest[1].ravel()), hidden.shape)
-        _fit(spectra, rest, fits.states[source], rivals, fits, threads)
-    else:
-        _fit(spectra, rest, nothing, rivals, fits, threads)
-    seen = np.flatnonzero(visible)
+    none = np.full((hidden.size, 1), -1, dtype=np.int64)
+    seen = np.flatnonzero(~hidden)
+    seeds = _from_lattice(spectra, hidden, fits, nothing, threads)
+    rivals = np.tile(np.arange(1, RIVALS), (hidden.size, 1)) if spectra.problem.fields > 1 else none
+    if seeds is None:
+        _fit(spectra, seen, nothing, rivals, fits, threads)
+        return
+    _fit(spectra, seen, seeds, none, fits, threads)
+    if spectra.problem.fields > 1:
+        _fit_apart(spectra, hidden, fits, threads)
     doubtful = seen[fits.doubtful(seen, DOUBTFUL)]
     before = fits.copy(doubtful)
     _fit(spectra, doubtful, nothing, rivals, fits, threads)
     fits.keep_better(doubtful, before)
 
 
+def _from_lattice(spectra: Spectra, hidden: Mask, fits: Fits, nothing: Array, threads: int) -> Array | None:
+    """Return the state from which each pixel begins, None where no lattice pixel could be fitted.
+
+    What the lattice knows against other solutions is written to `fits` for the pixels nearest to each.
+    """
+    none = np.full((hidden.size, 1), -1, dtype=np.int64)
+    fitted = [Fits.empty(hidden.size, spectra.problem.fields)]
+    pixels = Lattice.of(~hidden).pixels
+    _fit(spectra, pixels, nothing, none, fitted[0], threads)
+    good = np.zeros(hidden.shape, dtype=np.bool_)
+    good.ravel()[pixels] = (fitted[0].codes[pixels] == 0) & ~fitted[0].doubtful(pixels, DOUBTFUL)
+    lattice = Lattice.of(good)
+    pixels = lattice.pixels
+    if not len(pixels):
+        return None
+    rotation = miscut_rotation(spectra.problem.settings.miscut_deg, spectra.problem.settings.miscut_azimuth_deg)
+    for exchange in swaps(rotation)[1:] if spectra.problem.fields > 1 else ():
+        seeds = nothing.copy()
+        seeds[pixels] = fitted[0].states[pixels]
+        seeds[pixels, :STRESS] = exchanged(exchange, fitted[0].states[pixels, :STRESS])
+        fitted.append(Fits.empty(hidden.size, spectra.problem.fields))
+        _fit(spectra, pixels, seeds, none, fitted[-1], threads)
+    some = [one.copy(pixels) for one in fitted]
+    stress = np.stack([one.shared[:, :STRESS] for one in some], axis=1)
+    sigma = np.stack([np.sqrt(one.variances()[:, :STRESS]) for one in some], axis=1)
+    chosen, costs = agreed(lattice, np.stack([one.energy for one in some], axis=1), stress, sigma)
+    places = np.arange(len(pixels))
+    states = np.stack([one.states for one in some], axis=1)[places, chosen]
+    nearest = lattice.nearest()
+    fits.costs[:, : len(some)] = costs[nearest]
+    fits.apart[:, : len(some)] = (stress - stress[places, chosen][:, None])[nearest]
+    return lattice.interpolated(states)
+
+
+def exchanged(exchange: Array, stress: Array) -> Array:
+    """Return stress parameters (n, 6) after one of the `swaps` (6, 6)."""
+    out = np.zeros_like(stress)
+    for column in range(STRESS):
+        out += stress[:, column : column + 1] * exchange[:, column]
+    return out
+
+
+def _fit_apart(spectra: Spectra, hidden: Mask, fits: Fits, threads: int) -> None:
+    """Begin pixels whose shear leaves that of their surroundings once more from there; keep what is as good.
+
+    The spectra decide wherever they can: a solution that fits worse by `NOT_WORSE` is not taken.
+    """
+    telling = [1, 3, 4, 5]
+    stress = fits.shared[:, :STRESS]
+    around = surroundings(stress, (hidden.shape[0], hidden.shape[1]))
+    variance = fits.variances()[:, :STRESS]
+    with np.errstate(invalid="ignore"):
+        left = (np.abs(stress - around)[:, telling] > APART * np.sqrt(variance[:, telling])).any(axis=1)
+    pixels = np.flatnonzero(left & ~hidden.ravel())
+    before = fits.copy(pixels)
+    seeds = fits.states.copy()
+    seeds[pixels, :STRESS] = around[pixels]
+    again = Fits.empty(hidden.size, spectra.problem.fields)
+    _fit(spectra, pixels, seeds, np.full((hidden.size, 1), -1, dtype=np.int64), again, threads)
+    now = again.copy(pixels)
+
+    def distance(some: Fits) -> Array:
+        off = (some.shared[:, telling] - around[pixels][:, telling]) ** 2
+        return (off / (variance[pixels][:, telling] + FLAT_GPA**2)).sum(axis=1)
+
+    with np.errstate(invalid="ignore"):
+        taken = (now.codes == 0) & (now.energy - before.energy < NOT_WORSE) & (distance(now) < distance(before))
+    fits.put(pixels[taken], again.copy(pixels[taken]), rivals=False)
+
+
 def _fit(
-    spectra: _Spectra,
+    spectra: Spectra,
     pixels: NDArray[np.int64],
     seeds: Array,
     rivals: NDArray[np.int64],
@@ -205,7 +195,7 @@ def _fit(
 
 
 def _fit_chunk(
-    spectra: _Spectra,
+    spectra: Spectra,
     problem: Problem,
     pixels: NDArray[np.int64],
     seeds: Array,
@@ -235,10 +225,12 @@ def _fit_chunk(
         mine.values,
         mine.codes,
     )
-    fits.put(pixels, mine)
+    if tried := bool(rivals.max() >= 0):
+        mine.own_rivals()
+    fits.put(pixels, mine, rivals=tried)
 
 
-def _fit_again(spectra: _Spectra, problem: Problem, fits: Fits, pixel: int) -> Fits:
+def _fit_again(spectra: Spectra, problem: Problem, fits: Fits, pixel: int) -> Fits:
     """Fit one pixel from where it is, with other constants."""
     which = np.array([pixel], dtype=np.int64)
     result = Fits.empty(len(fits.codes), problem.fields)

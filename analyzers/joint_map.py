@@ -27,10 +27,12 @@ WORST_TAU_GPA = 0.3
 WORST_AZIMUTH_DEG = 30.0
 """The azimuth of tau is not reported with a standard deviation above this."""
 LEAST_MARGIN = 9.0
-"""chi2 by which a solution with tilted groups swapped must be worse to be ruled out."""
+"""chi2 by which another solution must be worse, for the pixel and what is around it, to be ruled out."""
 TILTED = 2.5
 """Depth that the tilted lines need over that of the [111] lines, in standard deviations: six lines of free depth,
 searched for over hundreds of MHz, find a ripple of the baseline more easily than two do."""
+TORN = 2.0
+"""Standard deviations from which another solution that is not ruled out says something else."""
 STRANGE = 3.0
 """In-plane difference over what was expected from which a solution is taken for a wrong one."""
 POOR = 3.0
@@ -200,7 +202,7 @@ def _status(fits: Fits, problem: Problem, chi2: Array, hidden: NDArray[np.bool_]
             (chi2 > POOR * max(1.0, typical), StatusCode.POOR_FIT),
             (~(zz.sigma <= WORST_GPA), StatusCode.NOT_IDENTIFIABLE),
             (_strange(fits, problem), StatusCode.NOT_IDENTIFIABLE),
-            (_torn(fits, fits.shared[:, 2], fits.rival_stress[:, 2], zz.sigma), StatusCode.NOT_IDENTIFIABLE),
+            (_torn(fits, fits.apart[:, :, 2], zz.sigma), StatusCode.NOT_IDENTIFIABLE),
         )
 
 
@@ -209,10 +211,11 @@ def _strange(fits: Fits, problem: Problem) -> NDArray[np.bool_]:
     return np.hypot(fits.shared[:, 1], fits.shared[:, 5]) > STRANGE * problem.settings.in_plane_prior_gpa
 
 
-def _torn(fits: Fits, value: Array, rival: Array, sigma: Array) -> NDArray[np.bool_]:
-    """Return where a rival that the data do not rule out says something else."""
+def _torn(fits: Fits, apart: Array, sigma: Array) -> NDArray[np.bool_]:
+    """Return where another solution that is not ruled out says something else; `apart` (pixels, solutions)."""
     with np.errstate(invalid="ignore"):
-        return (fits.margin < LEAST_MARGIN) & (np.abs(rival - value) > 3.0 * sigma)
+        other = (fits.costs < LEAST_MARGIN) & (np.abs(apart) > TORN * sigma[:, None])
+    return np.asarray(other.any(axis=1), dtype=np.bool_)
 
 
 def _no_tau(problem: Problem) -> str:
@@ -224,15 +227,16 @@ def _no_tau(problem: Problem) -> str:
 
 
 def _tau_status(fits: Fits, status: Codes, tau: _Quantity, reason: str) -> Codes:
-    rival = np.hypot(fits.rival_stress[:, 3], fits.rival_stress[:, 4])
-    torn = _torn(fits, tau.value, rival, tau.sigma)
+    yz, xz = (fits.shared[:, c, None] + fits.apart[:, :, c] for c in (3, 4))
+    torn = _torn(fits, np.hypot(yz, xz) - tau.value[:, None], tau.sigma)
     vague = torn | ~(tau.sigma <= WORST_TAU_GPA) | np.bool_(reason)
     return _first((status != 0, StatusCode.OK), (vague, StatusCode.NOT_IDENTIFIABLE)) + status
 
 
 def _azimuth_status(fits: Fits, status: Codes, azimuth: _Quantity) -> Codes:
-    with np.errstate(invalid="ignore"):
-        vague = (fits.margin < LEAST_MARGIN) | ~(azimuth.sigma <= WORST_AZIMUTH_DEG)
+    yz, xz = (fits.shared[:, c, None] + fits.apart[:, :, c] for c in (3, 4))
+    turned = (np.degrees(np.arctan2(yz, xz)) - azimuth.value[:, None] + 180.0) % 360.0 - 180.0
+    vague = _torn(fits, turned, azimuth.sigma) | ~(azimuth.sigma <= WORST_AZIMUTH_DEG)
     return _first((status != 0, StatusCode.OK), (vague, StatusCode.NOT_IDENTIFIABLE)) + status
 
 

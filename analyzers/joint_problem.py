@@ -221,7 +221,7 @@ def field_list(
 def scratch(fields: int) -> tuple[object, object]:
     """Return what `descend` and `judge` work in."""
     both, lines = SHARED + OWN, 8 * fields
-    inner = np.zeros((3, 8)), np.zeros((2, 6)), np.zeros((BLOCK, RAW + 8)), np.zeros((both, RAW))
+    inner = np.zeros((3, 8)), np.zeros((2, 6)), np.zeros((BLOCK + 1, RAW + 8)), np.zeros((both, RAW))
     system = (
         np.zeros((2, fields, RAW, RAW)),
         np.zeros((2, fields, 8, 7)),
@@ -231,9 +231,17 @@ def scratch(fields: int) -> tuple[object, object]:
     )
     reduced = np.zeros((SHARED, SHARED + 1)), np.zeros((fields, OWN, OWN)), np.zeros((fields, OWN, SHARED + 1))
     trial = np.zeros(SHARED), np.zeros((fields, OWN)), np.zeros((both, 1))
-    free = np.zeros((lines, lines + 1)), np.zeros((lines, SHARED)), np.zeros((OWN, 8))
+    free = np.zeros((lines, lines + 1)), np.zeros((8, SHARED)), np.zeros((OWN, 8)), np.zeros((SHARED, lines))
     covariance, inverse = np.zeros((SHARED, SHARED)), np.zeros((OWN, OWN))
-    extra = covariance, inverse, np.zeros(OWN), free, np.zeros((lines, lines)), np.zeros((lines, lines + 1))
+    extra = (
+        covariance,
+        inverse,
+        np.zeros(OWN),
+        np.zeros(SHARED),
+        free,
+        np.zeros((lines, lines)),
+        np.zeros((lines, lines + 1)),
+    )
     return (system, reduced, trial), extra
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.kernels.hamiltonian import OWN, SHARED
+from analyzers.kernels.hamiltonian import OWN, SHARED, STRESS
 
 Array = NDArray[np.float64]
 
-COLUMNS = 94
+COLUMNS = 95
 """Numbers per pixel, see `analyzers.kernels.joint_pixels.fit_joint`."""
+RIVALS = 8
+"""Solutions compared with what was found, that itself among them: see `analyzers.joint_problem.swaps`."""
 FITTED, NOT_CONVERGED, NO_DATA = 0, 1, 2
 """Codes of the kernel."""
 
@@ -24,25 +26,36 @@ class Fits:
     states: Array
     """(pixels, 11 + 22 fields) shared numbers and each field's own."""
     values: Array
-    """(pixels, 94) numbers by place."""
+    """(pixels, 95) numbers by place."""
     codes: NDArray[np.uint8]
     """(pixels,) codes of the kernel."""
+    costs: Array
+    """(pixels, 8) chi2 that other solutions are worse by; infinite where there is none."""
+    apart: Array
+    """(pixels, 8, 6) stress parameters of other solutions minus those found, GPa."""
 
     @staticmethod
     def empty(pixels: int, fields: int) -> Fits:
         """Return results of pixels not fitted."""
         states = np.full((pixels, SHARED + OWN * fields), np.nan)
-        return Fits(states, np.full((pixels, COLUMNS), np.nan), np.full(pixels, NO_DATA, np.uint8))
+        values, codes = np.full((pixels, COLUMNS), np.nan), np.full(pixels, NO_DATA, np.uint8)
+        costs, apart = np.full((pixels, RIVALS), np.inf), np.zeros((pixels, RIVALS, STRESS))
+        return Fits(states, values, codes, costs, apart)
 
-    def put(self, pixels: NDArray[np.int64], some: Fits) -> None:
-        """Write the results of some pixels."""
+    def put(self, pixels: NDArray[np.int64], some: Fits, rivals: bool = True) -> None:
+        """Write the results of some pixels, with or without what is known of other solutions."""
         self.states[pixels] = some.states
         self.values[pixels] = some.values
         self.codes[pixels] = some.codes
+        if rivals:
+            self.costs[pixels] = some.costs
+            self.apart[pixels] = some.apart
 
     def copy(self, pixels: NDArray[np.int64]) -> Fits:
         """Return the results of some pixels."""
-        return Fits(self.states[pixels], self.values[pixels], self.codes[pixels])
+        return Fits(
+            self.states[pixels], self.values[pixels], self.codes[pixels], self.costs[pixels], self.apart[pixels]
+        )
 
     def keep_better(self, pixels: NDArray[np.int64], before: Fits) -> None:
         """Take earlier results of some pixels back where they were not improved on: a refit never makes worse."""
@@ -60,10 +73,12 @@ class Fits:
         with np.errstate(invalid="ignore"):
             return (some.codes == NOT_CONVERGED) | (some.chi2 > factor * float(np.median(some.chi2[fine])))
 
-    def rival(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the swap that comes next to what was found in each of some pixels; -1 where none differs."""
-        number = self.values[pixels, 83]
-        return np.where(np.isfinite(number), number, -1.0).astype(np.int64)
+    def own_rivals(self) -> None:
+        """Let the one rival that the kernel itself found count as all other solutions."""
+        self.costs[:] = np.inf
+        self.costs[:, 0] = np.where(np.isfinite(self.values[:, 82]), self.values[:, 82], np.inf)
+        self.apart[:] = 0.0
+        self.apart[:, 0] = np.nan_to_num(self.values[:, 84:90] - self.shared[:, :STRESS])
 
     @property
     def shared(self) -> Array:
@@ -94,14 +109,13 @@ class Fits:
         return self.values[:, 80]
 
     @property
-    def margin(self) -> Array:
-        """(pixels,) chi2 that the best rival is higher by; infinite where none differs, NaN where none was tried."""
-        return self.values[:, 82]
+    def energy(self) -> Array:
+        """(pixels,) chi2 with the priors."""
+        return self.values[:, 94]
 
-    @property
-    def rival_stress(self) -> Array:
-        """(pixels, 6) stress parameters of the best rival."""
-        return self.values[:, 84:90]
+    def variances(self) -> Array:
+        """Return (pixels, 11) the variances of `shared`."""
+        return self.values[:, [SHARED + a * (a + 3) // 2 for a in range(SHARED)]]
 
     def significance(self, tilted: bool) -> Array:
         """Return (pixels,) depth of a class of lines in standard deviations."""

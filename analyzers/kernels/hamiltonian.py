@@ -29,7 +29,7 @@ RAW = 28
 """Columns of a field's raw sums: centre, depth, width of 8 lines, 2 of the baseline, residual, one empty."""
 NARROWEST_MHZ = 3.0
 """Least width of a line, MHz."""
-BLOCK = 4
+BLOCK = 8
 """Points taken at a time: the lists are padded to a multiple of it with weight 0."""
 
 
@@ -95,10 +95,13 @@ def raw_sums(
     base
         (2,) level and slope.
     rows
-        (4, 36) scratch.
+        (BLOCK + 1, 36) scratch.
     """
     f, u, root = points
     out[:] = 0.0
+    inverses = rows[BLOCK]
+    for line in range(8):
+        inverses[line] = 1.0 / fwhm[line]
     for first in range(0, f.shape[0], BLOCK):
         for k in range(BLOCK):
             i = first + k
@@ -106,26 +109,28 @@ def raw_sums(
             w = root[i]
             level = base[0] + base[1] * u[i]
             scale = w * level
-            for line in range(8):
-                inverse = 1.0 / fwhm[line]
-                x = 2.0 * (f[i] - centre[line]) * inverse
-                height = 1.0 / (1.0 + x * x)
-                common = -2.0 * scale * depth[line] * inverse * height * height * x
-                row[line] = 2.0 * common
-                row[8 + line] = -scale * height
-                row[RAW + line] = height
-                row[16 + line] = common * x
             light = 1.0
             for line in range(8):
-                light -= depth[line] * row[RAW + line]
+                inverse = inverses[line]
+                x = 2.0 * (f[i] - centre[line]) * inverse
+                height = 1.0 / (1.0 + x * x)
+                dip = depth[line] * height
+                light -= dip
+                common = -2.0 * scale * dip * height * inverse * x
+                row[line] = 2.0 * common
+                row[8 + line] = -scale * height
+                row[16 + line] = common * x
             row[24] = w * light
             row[25] = w * light * u[i]
             row[26] = w * (y[i] - level * light)
             row[27] = 0.0
         for a in range(27):
             c0, c1, c2, c3 = rows[0, a], rows[1, a], rows[2, a], rows[3, a]
+            c4, c5, c6, c7 = rows[4, a], rows[5, a], rows[6, a], rows[7, a]
             for b in range(a // 4 * 4, RAW):
-                out[a, b] += c0 * rows[0, b] + c1 * rows[1, b] + c2 * rows[2, b] + c3 * rows[3, b]
+                one = c0 * rows[0, b] + c1 * rows[1, b] + c2 * rows[2, b] + c3 * rows[3, b]
+                two = c4 * rows[4, b] + c5 * rows[5, b] + c6 * rows[6, b] + c7 * rows[7, b]
+                out[a, b] += one + two
 
 
 @kernel

@@ -20,7 +20,7 @@ LARGEST_STEP_GPA = 3.0
 """Largest change of one stress component in one step."""
 LARGEST_RATIO_STEP = 0.05
 """Largest change of the field ratio in one step."""
-FIRST_DAMPING = 0.03
+FIRST_DAMPING = 0.001
 """Damping of the first step, relative to the curvature."""
 
 

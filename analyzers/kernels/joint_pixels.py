@@ -134,8 +134,8 @@ def fit_joint(
     states
         (pixels, 11 + 22 fields) receives theta and q.
     out
-        (pixels, 94) as `judge`; from 80 on chi2 of the data, turns, how much higher chi2 of the best rival is
-        (infinite: none differs), its swap, and its stress (6,).
+        (pixels, 95) as `judge`; from 80 on chi2 of the data, turns, how much higher chi2 of the best rival is
+        (infinite: none differs), its swap, its stress (6,); last chi2 with priors.
     codes
         (pixels,) 0 fitted, 1 not converged, 2 no data.
     """
@@ -176,12 +176,12 @@ def fit_joint(
                     best_theta[:] = theta
                     best_q[:] = q
         own_weights(best_theta, spread[1], prior[3])
-        _, side, turns = descend(weighted, y, model, prior, best_theta, best_q, work, limits[1], limits[2])
+        energy, side, turns = descend(weighted, y, model, prior, best_theta, best_q, work, limits[1], limits[2])
         margin, rival = _try_rivals(
             (weighted, y, model, prior), swaps, rivals[pixel], limits, work, (best_theta, best_q, theta, q, first_theta)
         )
         if rivals[pixel].max() >= 0:
-            _, side, again = descend(weighted, y, model, prior, best_theta, best_q, work, limits[1], limits[2])
+            energy, side, again = descend(weighted, y, model, prior, best_theta, best_q, work, limits[1], limits[2])
             turns = min(turns, again) if again < 0 else max(turns, again)
         pack(best_theta, best_q, states[pixel])
         codes[pixel] = 0 if turns > 0 else 1
@@ -194,3 +194,4 @@ def fit_joint(
         out[pixel, 82] = margin
         out[pixel, 83] = rival
         out[pixel, 84:90] = first_theta[:6]
+        out[pixel, 94] = energy

@@ -74,12 +74,28 @@ def test_in_plane_stress_and_field_ratio_are_found_with_their_sigmas(full, truth
 
 def test_tau_is_at_the_bound_where_it_is_reported(full, truth):
     error, sigma = errors(full, "tau", truth.tau_gpa)
-    assert error.size > 0.4 * (~truth.ruby).sum()
+    assert error.size > 0.8 * (~truth.ruby).sum()
     usable = np.isfinite(full["tau_gpa"])
     bound = [one.tau_gpa for one in bounds(TWIN, SET, pixels(usable))]
     assert np.sqrt((error**2).mean()) < 1.15 * np.sqrt(np.mean(np.square(bound)))
     assert (error / sigma).std() < 1.25
     assert np.mean(np.abs(error) > 5.0 * sigma) < 0.01
+
+
+def test_near_zero_and_97_gauss_give_tau_at_the_bound_where_it_is_reported(measured, truth):
+    """Most pixels are refused: exchanged groups explain these two fields as well."""
+    two = (NONE, ALONG)
+    found = joint_map([measured[field] for field in two], NOISE, KNOWN, truth.ruby)
+    error, sigma = errors(found, "tau", truth.tau_gpa)
+    assert error.size > 0.15 * (~truth.ruby).sum()
+    bound = [one.tau_gpa for one in bounds(TWIN, two, pixels(np.isfinite(found["tau_gpa"])))]
+    assert np.sqrt((error**2).mean()) < 1.15 * np.sqrt(np.mean(np.square(bound)))
+    assert np.mean(np.abs(error) > 5.0 * sigma) < 0.01
+    refused = np.isnan(found["tau_gpa"]) & ~truth.ruby
+    assert (found["tau_status"][refused] == StatusCode.NOT_IDENTIFIABLE).mean() > 0.9
+    error, sigma = errors(found, "sigma_zz", truth.sigma_zz_gpa)
+    bound = np.median([one.sigma_zz_gpa for one in bounds(TWIN, two, pixels(~truth.ruby))])
+    assert np.sqrt((error**2).mean()) < 1.15 * bound
 
 
 def test_the_azimuth_of_tau_is_reported_only_where_no_swap_of_groups_explains_the_spectra_as_well(full, truth):
