@@ -47,7 +47,9 @@ MAX_PARKED = 256
 MAX_WORKERS = 512
 """Workers that are known at once."""
 KEEP_RUNS = 4
-"""Runs whose leases and revisions are remembered."""
+"""Runs whose leases and revisions are remembered, and those that are not whole."""
+MAX_RUNS = 16
+"""Runs that are remembered at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -215,11 +217,12 @@ class BuilderInbox:
             self._offer(tile)
 
     def _forget_old(self) -> None:
+        """Forget the oldest runs that are over: those with finals to come only where there are far too many."""
         for old in list(self._runs)[:-KEEP_RUNS]:
-            if old in self._stopped:
+            if old in self._stopped and (self.tiles.whole(old) or len(self._runs) > MAX_RUNS):
                 del self._runs[old]
+                self.tiles.close_run(old)
                 for key in [key for key in self._progress if key[0] == old]:
-                    self.tiles.close_sweep(key)
                     del self._progress[key]
 
     def _listen_results(self) -> None:

@@ -232,6 +232,7 @@ class DectrisSource:
         self._endpoint = endpoint
         self._unpacker = Unpacker(shape, channel)
         self._series = -1
+        self._sweep = 0
         self._started = self._ended = False
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.PULL)
@@ -290,16 +291,19 @@ class DectrisSource:
             case SeriesStart():
                 waiting = self.queue.waited_for
                 self._series = message.series if waiting and waiting == self.queue.total else -1
+                self._sweep = self.queue.opened
                 if self._series < 0:
                     _log.warning("series %d of the detector is dropped: no sweep waits for it", message.series)
                     self.queue.fail(f"the detector began series {message.series}")
                 elif (message.images, message.shape) != (self.queue.total, wanted):
                     rows, columns = message.shape
                     has = f"{message.images} images of {columns} x {rows}"
+                    self._series = -1
                     self.queue.fail(f"the series has {has}, not {self.queue.total} of {wanted[1]} x {wanted[0]}")
             case SeriesImage() if message.series == self._series:
-                self.queue.put(message.number, message.pixels)
-            case SeriesEnd() if message.series == self._series:
+                # what is left of a series whose sweep is over is no frame of the next one
+                self.queue.put(message.number, message.pixels, self._sweep)
+            case SeriesEnd() if message.series == self._series and self._sweep == self.queue.opened:
                 self._series = -1
                 self.queue.end("the detector ended the series")
             case _:

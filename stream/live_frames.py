@@ -108,6 +108,8 @@ class FrameQueue:
         self._frames: deque[NDArray[Any] | None] = deque()
         self._total = self._came = 0
         self._trouble = ""
+        self.opened = 0
+        """Number of the open sweep: rises with each."""
 
     @property
     def waited_for(self) -> int:
@@ -126,11 +128,12 @@ class FrameQueue:
             self._frames.clear()
             self._waiting = 0
             self._total, self._came, self._trouble = total, 0, ""
+            self.opened += 1
 
-    def put(self, number: int, image: NDArray[Any]) -> None:
-        """Add the frame of that number (y, x)."""
+    def put(self, number: int, image: NDArray[Any], opened: int = 0) -> None:
+        """Add the frame of that number (y, x); `opened` says of which sweep it is, 0 of the one that is open."""
         with self._changed:
-            if self._trouble or not self._came <= number < self._total:
+            if self._trouble or opened not in (0, self.opened) or not self._came <= number < self._total:
                 self.strays += 1
                 return
             self._trouble = self._wrong_form(number, image)

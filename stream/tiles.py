@@ -71,6 +71,15 @@ class TileLedger:
         """Forget a sweep: its tiles are unknown from now on."""
         self._sweeps.pop(key, None)
 
+    def close_run(self, run_uid: str) -> None:
+        """Forget every sweep of a run."""
+        for key in [key for key in self._sweeps if key[0] == run_uid]:
+            del self._sweeps[key]
+
+    def whole(self, run_uid: str) -> bool:
+        """Tell whether every band of every open sweep of a run is final."""
+        return all(self.complete(key) for key in self._sweeps if key[0] == run_uid)
+
     def known(self, key: SweepKey) -> bool:
         """Tell whether the sweep is open."""
         return key in self._sweeps

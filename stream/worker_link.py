@@ -42,6 +42,8 @@ MAX_FRAMES = 256
 """Most frames that one poll returns."""
 KEEP_RUNS = 2
 """Runs whose finals are kept for a builder that begins again."""
+MAX_RUNS = 16
+"""Runs that are known at once, as many as the frame server remembers: a band of any of them may be granted."""
 
 __all__ = ["BandFrame", "BandGranted", "BandLost", "BandRevoked", "BandSum", "WorkerEvent", "WorkerLink"]
 
@@ -240,20 +242,25 @@ class WorkerLink:
         self._events.append(start)
 
     def _forget_old_runs(self) -> None:
-        """Forget all but the newest runs, unless something of them is unfinished."""
+        """Forget the oldest of too many runs, and the finals of all but the newest, unless something is unfinished."""
         busy = self._io.tiles.waiting_runs()
         busy |= {key[0] for (key, _), band in self._bands.items() if band.added < band.total}
-        for old in [uid for uid in list(self._runs)[:-KEEP_RUNS] if uid not in busy]:
+        for old in [uid for uid in list(self._runs)[:-MAX_RUNS] if uid not in busy]:
             del self._runs[old]
             self._source.forget(old)
             self._sweeps = {key: sweep for key, sweep in self._sweeps.items() if key[0] != old}
             self._bands = {band: value for band, value in self._bands.items() if band[0][0] != old}
-        self._io.tiles.drop_runs(set(self._runs))
+        self._io.tiles.drop_runs(busy | set(list(self._runs)[-KEEP_RUNS:]))
 
     def _grant(self, grant: LeaseGrant) -> None:
         key = (grant.run_uid, grant.sweep)
         run, sweep = self._runs.get(grant.run_uid), self._sweeps.get(key)
-        if run is None or sweep is None or grant.worker != self.worker:
+        if grant.worker != self.worker:
+            return
+        if run is None or sweep is None:
+            # an old run whose last owner died: all is told again to who says hello
+            _log.warning("a band of sweep %d of run %s, which is forgotten here: beginning again", *reversed(key))
+            self._io.say_hello_again()
             return
         if (key, grant.y0) in self._bands:
             self._revoke(key, grant.y0)

@@ -17,6 +17,24 @@ from tests.stream.wire import Gathered, known_cube, run_start
 pytestmark = pytest.mark.timeout(240)
 
 
+def test_a_killed_worker_changes_no_bit(rig):
+    flow = rig()
+    flow.camera(rate_hz=100)
+    victim = flow.worker("worker-0")
+    flow.worker("worker-1")
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
+        gathered = Gathered(inbox)
+        control.open_run(run_start("run-k"))
+        gathered.until(lambda: len(alive(gathered)) == 2, 60, "both workers")
+        measure(control, "run-k", 0)
+        gathered.until(lambda: works(gathered, "worker-0"), 60, "work")
+        flow.kill(victim)
+        assert np.array_equal(gathered.until_cube("run-k", 0), known_cube(0, 10, 4))
+        gathered.until(lambda: alive(gathered) == {"worker-1"}, 60, "death seen")
+        assert {tile.worker for tile in gathered.finals.values()} == {"worker-1"}
+        assert gathered.repeated == 0
+
+
 def test_a_frozen_worker_is_replaced_refused_and_taken_back(rig):
     flow = rig(dead_after_missed=8)
     flow.camera(rate_hz=60)

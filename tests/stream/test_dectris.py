@@ -91,6 +91,18 @@ def test_what_is_lost_or_wrong_ends_the_sweep_behind_the_good_frames(detector, s
     assert all(np.array_equal(source.queue.take(20), image) for image in images)
 
 
+def test_images_of_a_series_whose_sweep_is_over_are_no_frames_of_the_next(detector, source):
+    images, others = frames(6), [image + 1 for image in frames(6)]
+    first = series(7, images)
+    source.queue.open(6)
+    detector.send(*first[:3])
+    assert all(np.array_equal(source.queue.take(20), image) for image in images[:2])
+    source.queue.give_up()
+    source.queue.open(6)
+    detector.send(*first[3:], *series(8, others))
+    assert all(np.array_equal(source.queue.take(20), image) for image in others)
+
+
 def test_more_frames_than_may_wait_are_said_and_none_is_kept_beyond(detector):
     source = DectrisSource(detector.endpoint, SHAPE, "<u2", limit_bytes=4 * 2 * SHAPE[0] * SHAPE[1])
     try:
