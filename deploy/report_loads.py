@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analyzers.campaign.by_load import RESISTANCE, TRAPPED, TRAPPED_BINS
+from analyzers.campaign.by_load import RESISTANCE, TC_MAP, TRAPPED, TRAPPED_BINS
 from deploy.figures import colour_map
 
 Planes = Mapping[str, NDArray[Any]]
@@ -25,15 +26,27 @@ ONSETS = {
 """Columns of the table of R(T): each definition by its name."""
 
 
+EMPTY = "#e6e9ec"
+"""Places without a value, on white paper."""
+
+
+def on_paper(name: str) -> ListedColormap:
+    """Return the page's colour table for white paper: what has no value is light grey."""
+    colours = colour_map(name)
+    colours.set_bad(EMPTY)
+    return colours
+
+
 def kind_of(name: str) -> str:
     """Return which of the parts by load a part is; empty for none of them."""
-    return next((kind for kind in (RESISTANCE, TRAPPED_BINS, TRAPPED) if name.startswith(f"{kind}_")), "")
+    return next((kind for kind in (RESISTANCE, TRAPPED_BINS, TRAPPED, TC_MAP) if name.startswith(f"{kind}_")), "")
 
 
 def title_of(name: str) -> str:
     """Return the title of a part by load."""
     titles = {
         RESISTANCE: "s over the sample beside R(T)",
+        TC_MAP: "Tc, empty: no onset found",
         TRAPPED: "trapped flux, empty: upper limit only",
         TRAPPED_BINS: "trapped flux against suppression",
     }
@@ -44,7 +57,7 @@ def title_of(name: str) -> str:
 
 def draw_by_load(name: str, planes: Planes) -> Figure:
     """Return the figure of a part by load."""
-    draw = {RESISTANCE: _resistance, TRAPPED: _trapped, TRAPPED_BINS: _bins}[kind_of(name)]
+    draw = {RESISTANCE: _resistance, TRAPPED: _trapped, TRAPPED_BINS: _bins, TC_MAP: _tc}[kind_of(name)]
     figure = draw(planes)
     figure.suptitle(title_of(name), fontsize=9)
     return figure
@@ -63,6 +76,17 @@ def _resistance(planes: Planes) -> Figure:
     return figure
 
 
+def _tc(planes: Planes) -> Figure:
+    """Draw Tc on the sample; pixels without an onset are left empty."""
+    figure = Figure(figsize=(4.4, 3.6), layout="constrained")
+    axis = figure.subplots()
+    value = np.where(planes["judged"].astype(bool), planes["tc_k"], np.nan)
+    image = axis.imshow(np.ma.masked_invalid(value), cmap=on_paper("ember"), vmin=0.0)
+    axis.set(xlabel="x (px)", ylabel="y (px)")
+    figure.colorbar(image, ax=axis, label="Tc (K)")
+    return figure
+
+
 def _trapped(planes: Planes) -> Figure:
     """Draw the map; pixels with a limit only are left empty."""
     figure = Figure(figsize=(4.4, 3.6), layout="constrained")
@@ -70,7 +94,7 @@ def _trapped(planes: Planes) -> Figure:
     judged = planes["judged"].astype(bool)
     value = np.where(judged, planes["trapped_gauss"], np.nan)
     high = float(np.nanpercentile(value, 98)) if np.isfinite(value).any() else 1.0
-    image = axis.imshow(np.ma.masked_invalid(value), cmap=colour_map("acton"), vmin=0.0, vmax=high)
+    image = axis.imshow(np.ma.masked_invalid(value), cmap=on_paper("acton"), vmin=0.0, vmax=high)
     axis.set(xlabel="x (px)", ylabel="y (px)")
     figure.colorbar(image, ax=axis, label="trapped field along [111] (G)")
     return figure
@@ -95,7 +119,7 @@ def numbers_of(name: str, planes: Planes) -> tuple[list[str], list[list[str]]]:
     if kind == RESISTANCE:
         rows = np.stack([planes["temperature_k"], planes["resistance_ohm"]], axis=1)
         return ["temperature (K)", "R (Ohm)"], [[f"{value:.5g}" for value in row] for row in rows]
-    if kind == TRAPPED:
+    if kind in (TRAPPED, TC_MAP):
         return [], []
     edges = planes["suppression_edges"]
     columns = "mean", "error", "median_limit_gauss"

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from analyzers.campaign.blocks import SHARED_VARIANCE
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+ONE_SIGMA = 0.8413447
+"""Chance to lie below the mean plus one standard deviation."""
 FEWEST_BLOCKS = 4
 """Blocks that a bin needs for an error."""
 
@@ -114,16 +117,25 @@ def _cell(
 
 
 def _cluster_variance(cell: Integers, block: Integers, left: Array, count: Integers) -> tuple[Integers, Array]:
-    """Return the blocks of each bin, and the variance of its mean from the blocks' summed residuals."""
+    """Return the blocks of each bin, and the variance of its mean from leaving each block out in turn.
+
+    Few blocks, and blocks of unequal size, scatter less about their own mean than about the true one; leaving them out
+    undoes the second, Student's t for the blocks' effective number widens what is left to 68 %.
+    """
     number = count.size
     key = cell * (int(block.max()) + 1 if block.size else 1) + block
     unique, member = np.unique(key, return_inverse=True)
-    sums = np.bincount(member, left, unique.size)
+    sums = np.bincount(member, left, unique.size).astype(np.float64)
     owner = unique // (int(block.max()) + 1 if block.size else 1)
     blocks = np.bincount(owner, minlength=number)
-    squares = np.bincount(owner, sums**2, number)
-    small = blocks / np.where(blocks > 1, blocks - 1, np.nan)
-    return blocks, SHARED_VARIANCE * small * squares / count.astype(np.float64) ** 2
+    sizes = np.bincount(member, minlength=unique.size).astype(np.float64)
+    rest = count[owner] - sizes
+    squares = np.bincount(owner, np.divide(sums, rest, out=np.zeros_like(sums), where=rest > 0) ** 2, number)
+    share = 1.0 - 1.0 / np.where(blocks > 1, blocks, np.nan)
+    # blocks whose pixels are few do not count for whole ones
+    effective = count.astype(np.float64) ** 2 / np.bincount(owner, sizes**2, number)
+    student = stats.t.ppf(ONE_SIGMA, np.maximum(effective - 1.0, 1.0)) / stats.norm.ppf(ONE_SIGMA)
+    return blocks, SHARED_VARIANCE * share * squares * student**2
 
 
 def _common_variance(cell: Integers, sweep: Integers, sigma: Array, count: Integers) -> Array:

@@ -20,7 +20,7 @@ from stream.messages import Json
 
 Array = NDArray[np.float64]
 
-RESISTANCE, TRAPPED, TRAPPED_BINS = "resistance", "trapped_flux", "trapped_flux_of_suppression"
+RESISTANCE, TRAPPED, TRAPPED_BINS, TC_MAP = "resistance", "trapped_flux", "trapped_flux_of_suppression", "tc_map"
 """First words of the names of the parts; sample and load follow."""
 
 
@@ -44,6 +44,8 @@ def by_load(loads: Sequence[LoadMaps]) -> ByLoad:
     for place, load in enumerate(loads):
         name = f"{place:02d}_{re.sub(r'[^A-Za-z0-9.-]', '-', load.sample) or 'sample'}_load_{load.load_index}"
         about: Json = {"sample": load.sample, "load_index": load.load_index, "run_uids": list(load.run_uids)}
+        if np.isfinite(load.tc_k[load.judged]).any():
+            parts[f"{TC_MAP}_{name}"] = _tc_part(load, about)
         if load.resistance_ohm.size:
             parts[f"{RESISTANCE}_{name}"] = _resistance_part(load, about)
             transport.append({**about, **_onsets(load)})
@@ -52,6 +54,16 @@ def by_load(loads: Sequence[LoadMaps]) -> ByLoad:
             parts[f"{TRAPPED_BINS}_{name}"] = _trapped_bins(load, about)
             trapped.append({**about, **_trapped_facts(load)})
     return ByLoad(parts, transport, trapped)
+
+
+def _tc_part(load: LoadMaps, about: Json) -> MapsPart:
+    planes = {
+        "tc_k": (load.tc_k, "K", "onset of diamagnetism; NaN where tc_status is not OK"),
+        "tc_sigma_k": (load.tc_sigma_k, "K", "half of the central 68 % of tc_k"),
+        "tc_status": (load.tc_status, "code", "why a pixel has no tc_k"),
+        "judged": (load.judged.astype(np.uint8), "1", "1 on the sample outside ruby and leads"),
+    }
+    return part(planes, {**about, "pixel_size_um": load.pixel_size_um})
 
 
 def _resistance_part(load: LoadMaps, about: Json) -> MapsPart:

@@ -52,7 +52,7 @@ def optimum(loads: Sequence[LoadMaps], draws: int = DRAWS, seed: int = 0) -> Opt
 
     A Gaussian peak with one height per load is fitted to Tc, 0 where a pixel does not respond.
     """
-    varied = [load for load in loads if _span(load) >= SMALLEST_SPAN]
+    varied = varied_loads(loads)
     if not varied:
         return None
     rows = pixel_rows(varied)
@@ -68,6 +68,11 @@ def optimum(loads: Sequence[LoadMaps], draws: int = DRAWS, seed: int = 0) -> Opt
     high = float(np.percentile(ratio, 99)) < centre + 0.5 * float(interval.value[1])
     low = float(np.percentile(ratio, 1)) > centre - 0.5 * float(interval.value[1])
     return Optimum(interval, tuple(sorted({load.sample for load in varied})), high or low)
+
+
+def varied_loads(loads: Sequence[LoadMaps]) -> list[LoadMaps]:
+    """Return the loads whose La:Ni varies enough to say something on it: others would pile up at one ratio."""
+    return [load for load in loads if _span(load) >= SMALLEST_SPAN]
 
 
 def _span(load: LoadMaps) -> float:
@@ -98,8 +103,9 @@ def _peak(rows: PixelRows, ratio: Array, tc: Array, weight: Array) -> Array:
 
 
 def response_by_ratio(rows: PixelRows) -> Binned:
-    """Return the cold response, in units of its sample's plateau, against La:Ni."""
-    return binned_mean((rows.la_ni,), (ratio_edges(rows.la_ni),), rows.suppression, rows.units.block)
+    """Return the cold response of low-shear pixels, in units of its sample's plateau, against La:Ni."""
+    response = np.where(rows.tau_gpa < LOW_TAU_GPA, rows.suppression, np.nan)
+    return binned_mean((rows.la_ni,), (ratio_edges(rows.la_ni),), response, rows.units.block)
 
 
 def ratio_temperature(rows: TemperatureRows, temperature_edges: Array) -> Binned:

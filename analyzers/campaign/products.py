@@ -15,11 +15,12 @@ from analyzers.campaign.bins import Binned, binned_mean
 from analyzers.campaign.bootstrap import Interval
 from analyzers.campaign.boundary import REFERENCE_TAU_GPA, boundary
 from analyzers.campaign.by_load import by_load
-from analyzers.campaign.chemistry import optimum, ratio_edges, ratio_temperature, response_by_ratio
+from analyzers.campaign.chemistry import optimum, ratio_temperature, response_by_ratio, varied_loads
 from analyzers.campaign.load_maps import CampaignError, LoadMaps
 from analyzers.campaign.parts import number, part
 from analyzers.campaign.rows import load_correlation_um, pixel_rows, plateaus, sample_names, temperature_rows
 from analyzers.campaign.shear_test import ShearTest, mean_suppression, shear_test
+from analyzers.campaign.spline import SPLINE, spline_part
 from stream.maps_file import MapsPart
 from stream.messages import Json
 
@@ -143,12 +144,25 @@ def _diagrams(loads: Sequence[LoadMaps], settings: CampaignSettings) -> dict[str
         (pixels.sigma_zz_gpa,), (z_edges,), np.where(pixels.responds, pixels.tc_k, np.nan), pixels.units.block
     )
     diagrams["tc_of_sigma_zz"] = (tc, ("sigma_zz_gpa",), "Tc of responding pixels")
-    if np.isfinite(rows.la_ni).any() and ratio_edges(rows.la_ni).size > 2:
-        chemistry = ratio_temperature(rows, t_edges)
-        diagrams["s_of_la_ni_and_temperature"] = (chemistry, ("la_ni", "temperature_k"), "s")
-        by_ratio = response_by_ratio(pixels)
-        diagrams["response_of_la_ni"] = (by_ratio, ("la_ni",), "1 - s over the sample's plateau")
-    return {name: _binned_part(binned, axes, what, uids) for name, (binned, axes, what) in diagrams.items()}
+    made = {name: _binned_part(binned, axes, what, uids) for name, (binned, axes, what) in diagrams.items()}
+    if np.isfinite(rows.tau_gpa).any():
+        spline = spline_part(rows, t_edges, z_edges, tau_edges, {"run_uids": uids})
+        if spline is not None:
+            made[SPLINE] = spline
+    return made | _chemistry_diagrams(varied_loads(loads), t_edges)
+
+
+def _chemistry_diagrams(loads: Sequence[LoadMaps], t_edges: Array) -> dict[str, MapsPart]:
+    """Return the diagrams against La:Ni of the loads in which it varies."""
+    if not loads:
+        return {}
+    uids = [uid for load in loads for uid in load.run_uids]
+    warm, cold = ratio_temperature(temperature_rows(loads), t_edges), response_by_ratio(pixel_rows(loads))
+    what = "1 - s of low-shear pixels over the sample's plateau"
+    return {
+        "s_of_la_ni_and_temperature": _binned_part(warm, ("la_ni", "temperature_k"), "s", uids),
+        "response_of_la_ni": _binned_part(cold, ("la_ni",), what, uids),
+    }
 
 
 def _coldest_sweeps(loads: Sequence[LoadMaps]) -> list[int]:

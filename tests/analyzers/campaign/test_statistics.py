@@ -54,6 +54,22 @@ def test_errors_of_binned_means_cover_the_truth_in_correlated_fields():
     assert np.std(naive) > 4.0
 
 
+def test_errors_of_bins_of_few_blocks_cover_the_truth_too():
+    """Bins cut out of smooth maps hold few blocks, of unequal size: their errors still hold the truth two in three."""
+    edges = np.array([-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+    hits: dict[bool, list[bool]] = {True: [], False: []}
+    label = block_labels((48, 48), 1.0, 3.0).ravel()
+    for seed in range(250):
+        place = _smooth_noise(1000 + seed, 8.0, 48).ravel()
+        found = binned_mean((place,), (edges,), _smooth_noise(seed, 1.5, 48).ravel(), label)
+        for mean, error, blocks in zip(found.mean, found.error, found.blocks, strict=True):
+            if np.isfinite(error):
+                hits[bool(blocks < 12)].append(abs(mean) < error)
+    assert len(hits[True]) > 300
+    assert 0.60 < np.mean(hits[True]) < 0.75
+    assert 0.60 < np.mean(hits[False]) < 0.75
+
+
 def test_bins_count_and_never_extrapolate():
     values = np.array([1.0, 2.0, 3.0, np.nan, 5.0])
     place = np.array([0.5, 0.5, 1.5, 1.5, 9.0])
@@ -63,6 +79,8 @@ def test_bins_count_and_never_extrapolate():
     assert np.isnan(found.mean[2])
     assert found.blocks[0] < FEWEST_BLOCKS
     assert np.isnan(found.error).all()
+    nothing = binned_mean((place,), (np.array([0.0, 1.0]),), np.full(5, np.nan), np.arange(5))
+    assert nothing.count.tolist() == [0]
 
 
 def test_what_a_whole_map_shares_does_not_average_away():
