@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,20 @@ _LOG = logging.getLogger(__name__)
 RETRY_S = 5.0
 """Interval at which a Tiled that did not answer is tried again, s."""
 _LAST_CHANCE_S = 1.5
+
+
+@dataclass
+class _Container:
+    """A container of Tiled, and what was put into it here."""
+
+    client: Any
+    fresh: bool = False
+    """Whether it was made just now: it holds `names` alone."""
+    names: set[str] = field(default_factory=set[str])
+
+    def child(self, name: str) -> Any:
+        """Return an entry of it, None where there is none."""
+        return None if self.fresh and name not in self.names else _child(self.client, name)
 
 
 class MapArchive:
@@ -45,6 +60,7 @@ class MapArchive:
         self._spool = Path(settings.data_dir) / "spool" / "maps"
         self._spool.mkdir(parents=True, exist_ok=True)
         self._client: Any = None
+        self._kept: dict[tuple[str, ...], _Container] = {}
         self._changed = threading.Condition()
         self._stopping = False
         self._number = 0
@@ -136,10 +152,11 @@ class MapArchive:
             if self._client is None:
                 self._client = open_catalog(self._uri, self._api_key)
             with readable_errors(self._uri):
-                _register(self._client[PROCESSED], entry)
+                self._register(self._client[PROCESSED], entry)
         except FileNotFoundError:
             pass  # another process was faster
         except CatalogError as error:
+            self._kept.clear()  # what was there may not be any more
             _LOG.warning("maps wait on disk: %s", error)
             return False
         except (MapsFileError, KeyError, json.JSONDecodeError) as error:
@@ -150,20 +167,30 @@ class MapArchive:
             self._changed.notify_all()
         return True
 
+    def _register(self, processed: Any, entry: Json) -> None:
+        run_uid, version = str(entry["run_uid"]), str(entry["version"])
+        if "name" not in entry:
+            processed[run_uid].update_metadata({"latest": version})
+            return
+        run = self._container(_Container(processed), (run_uid,), {"run_uid": run_uid})
+        folder = self._container(run, (run_uid, version), {"run_uid": run_uid, "version": version})
+        name, path = str(entry["name"]), Path(str(entry["path"]))
+        known = folder.child(name)
+        if known is None:
+            _add(folder.client, name, path, cast("Json", entry["metadata"]))
+            folder.names.add(name)
+        else:
+            _same_bits(known, name, path)
 
-def _register(processed: Any, entry: Json) -> None:
-    run_uid, version = str(entry["run_uid"]), str(entry["version"])
-    run = _container(processed, run_uid, {"run_uid": run_uid})
-    if "name" not in entry:
-        run.update_metadata({"latest": version})
-        return
-    folder = _container(run, version, {"run_uid": run_uid, "version": version})
-    name, path = str(entry["name"]), Path(str(entry["path"]))
-    known = _child(folder, name)
-    if known is None:
-        _add(folder, name, path, cast("Json", entry["metadata"]))
-    else:
-        _same_bits(known, name, path)
+    def _container(self, parent: _Container, key: tuple[str, ...], metadata: Json) -> _Container:
+        """Return a container; those of the run before are kept, each question costs the server as much as an entry."""
+        if key not in self._kept:
+            self._kept = {kept: value for kept, value in self._kept.items() if kept == key[: len(kept)]}
+            found = parent.child(key[-1])
+            client = parent.client.create_container(key[-1], metadata=metadata) if found is None else found
+            parent.names.add(key[-1])
+            self._kept[key] = _Container(client, fresh=found is None)
+        return self._kept[key]
 
 
 def _add(folder: Any, name: str, path: Path, metadata: Json) -> None:
@@ -191,11 +218,6 @@ def _same_bits(known: Any, name: str, path: Path) -> None:
     differing = compare_planes(read_maps(stored)[0], read_maps(path)[0])
     if differing:
         raise MapsDiffer(stored, f"{differing} of {name}")
-
-
-def _container(parent: Any, name: str, metadata: Json) -> Any:
-    found = _child(parent, name)
-    return parent.create_container(name, metadata=metadata) if found is None else found
 
 
 def _child(parent: Any, name: str) -> Any:
