@@ -141,7 +141,7 @@ def _sweeps(folder: Path) -> dict[int, _Sweep]:
         wanted = ("sigma_zz_gpa", "sigma_zz_carried_gpa")
         found[int(start["sweep"])] = _Sweep(
             SweepRole(str(start["role"])),
-            float(state["temperature_k"]),
+            float(state.get("temperature_k", np.nan)),
             int(state["load_index"]),
             {name: planes[name] for name in wanted if name in planes},
         )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analyzers.campaign.load_maps import CampaignError
 from analyzers.campaign.parts import made_with
 from analyzers.campaign.remnant import TrappedFlux, checked_transverse, trapped_flux
-from analyzers.campaign.views import find_view, seen_from
+from analyzers.campaign.views import find_view, mirrored, seen_from
 from analyzers.fitmap import Doublet, FitMap
 from physics.constants import DEFAULT_STRESS_SET, stress_set
 from stream.maps_file import read_maps
@@ -120,11 +120,20 @@ def onto(
         (y, x) the warming's light and where that changes by itself; None: nothing is compared.
     path
         Maps file with the other run's light (`baseline`).
+
+    Raises
+    ------
+    CampaignError
+        Where the other run's picture is a mirrored one.
     """
     other = read_some(path, ("baseline",))[0].get("baseline")
     if light is None or moving is None or other is None or other.shape != light.shape:
         return list(planes), {}
     view = find_view(light, other, moving, bend)
+    if view.kind == "unknown" and any(find_view(light, one, moving).kind != "unknown" for one in mirrored(other)):
+        raise CampaignError(
+            f"{path.parent.name}/{path.name} shows the sample mirrored; mend the flips of its camera, or flip the map"
+        )
     return list(seen_from(planes[0], planes[1], view) if view.moved else planes), {"view": view.about()}
 
 

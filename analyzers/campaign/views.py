@@ -33,6 +33,8 @@ LARGEST_SIGMA_PX = 0.3
 FARTHEST_PX = 3.0
 """Patches that say more than this beside the whole view's shift have found something else."""
 FEWEST_PATCHES = 6
+LARGEST_ERROR_PX = 0.7
+"""Patches that foretell each other less well show no common view."""
 SMALLEST_CORRELATION = 0.5
 """Two pictures of one place agree at least so well."""
 ROUNDS = 8
@@ -107,10 +109,12 @@ def find_view(reference: NDArray[np.floating], light: NDArray[np.floating], movi
     if bend:
         errors = [_left_out_bent(middles, shifts, sigmas, stiffness) for stiffness in SMOOTHINGS]
         best = int(np.argmin(errors))
-        if errors[best] < BETTER * affine:
+        if errors[best] < min(BETTER * affine, LARGEST_ERROR_PX):
             spline = _spline(middles, shifts, sigmas, SMOOTHINGS[best])
             bent = np.asarray(spline(grid.reshape(2, -1).T), np.float64).T.reshape(2, *shape)
             return View(bent, errors[best], "bent", len(middles))
+    if affine > LARGEST_ERROR_PX:  # they do not agree: chance, or another place
+        return View(np.zeros((2, *shape)), float("nan"), "unknown", len(middles))
     places = np.concatenate([np.ones((1, *shape)), grid])
     return View(np.tensordot(matrix.T, places, axes=1), affine, "affine", len(middles))
 
@@ -211,6 +215,11 @@ def _spline(middles: Array, shifts: Array, sigmas: Array, stiffness: float) -> R
     smoothing = stiffness * (sigmas / np.median(sigmas)) ** 2
     each: Any = smoothing  # one per patch, which its annotation forgets
     return RBFInterpolator(middles, shifts, smoothing=each, kernel="thin_plate_spline", degree=1)
+
+
+def mirrored(light: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return a picture with its columns, and one with its rows, turned round."""
+    return light[:, ::-1], light[::-1]
 
 
 def seen_from(plane: Array, sigma: Array, view: View) -> tuple[Array, Array]:
