@@ -139,7 +139,10 @@ def curve_channel(run: RunMaps) -> Channel:
 
 
 def expected_channel(run: RunMaps) -> Channel | None:
-    """Return `curve/expected`: s at the marked points ahead of the present temperature, None before a warming."""
+    """Return `curve/expected`: s at the marked points ahead of the present temperature, None before a warming.
+
+    Above every Tc there is nothing ahead: then the arrays are empty.
+    """
     maps = ladder(run)
     if not maps or not run.regions.points or maps[-1].ratio is None:
         return None

@@ -49,7 +49,8 @@ def expected_s(
     offsets = np.maximum(np.nan_to_num(np.asarray(reference_sigma, np.float64)), LEAST_OFFSET)
     grid = tc_grid_k(float(temperature.min()), chosen)
     seen, coming = (
-        response_table(t, grid, chosen.forms).reshape(t.size, -1) for t in (temperature, ahead)
+        response_table(t, grid, chosen.forms).reshape(t.size, len(chosen.forms) * grid.size)
+        for t in (temperature, ahead)
     )  # (t, e k), (m, e k)
     weight = np.log([form.weight for form in chosen.forms])[:, None] - np.maximum(0.0, grid - chosen.tc_flat_k) / 10.0
     mean, deviation = np.full((2, values.shape[0], ahead.size), np.nan)

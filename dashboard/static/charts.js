@@ -160,7 +160,8 @@ export class CurvesPanel extends ChartPanel {
       name.style.color = `color-mix(in srgb, ${pointColour(i)} 68%, var(--text))`;
       words.push(name, "  ");
     });
-    if (foretold.length) words.push("dashed: expected, ± 2σ");
+    this.canvas.dataset.foretold = foretold.length;
+    if (foretold.length) plot.word("dashed: expected ± 2σ", box.x + box.width, box.y + 4, theme.soft, "right");
     const told = make("span", "", ...words);
     if (told.innerHTML !== this.sub.innerHTML) this.sub.replaceChildren(...told.childNodes);
   }
@@ -169,7 +170,7 @@ export class CurvesPanel extends ChartPanel {
   foretold(points) {
     const { arrays = {}, header = {} } = this.store.get("curve/expected") ?? {};
     const at = arrays.temperature_k?.data ?? [];
-    if (!points.length || header.points?.length !== points.length) return [];
+    if (!at.length || !points.length || header.points?.length !== points.length) return [];
     return points.map((_, i) => {
       const [mean, sigma] = [arrays.s, arrays.sigma_s].map(({ data }) => Array.from(data.slice(i * at.length, (i + 1) * at.length)));
       const edge = (sign) => mean.map((value, k) => value + sign * header.band_sigmas * sigma[k]);

@@ -55,6 +55,13 @@ def test_the_band_narrows_where_more_is_known():
     assert after[:, :6].mean() < 0.7 * before[:, :6].mean()
 
 
+def test_where_nothing_is_ahead_nothing_is_expected():
+    """A closing reference lies above the grid of Tc."""
+    s, _ = warmings(2, 4)
+    mean, sigma = foretold(np.column_stack([s, np.ones(2)]), np.append(LADDER, 150.3), np.arange(150.3, 131.0, 2.0))
+    assert mean.shape == sigma.shape == (2, 0)
+
+
 def test_a_point_that_was_never_resolved_expects_nothing():
     s = np.stack([np.full(LADDER.size, np.nan), np.full(LADDER.size, 0.95)])
     mean, sigma = foretold(s)

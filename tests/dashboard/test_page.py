@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -10,6 +11,11 @@ from browser import complaints, wait_for
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from dashboard.server import STATIC
+from plans.histories import PHASES as ZFC
+from plans.mapping import STRESS_PHASES
+from plans.remnant import PHASES as REMNANT
 
 FRESH = "document.querySelector('[data-key=s]')?.dataset.state === 'fresh'"
 PIXELS = """(() => { const c = document.querySelector('[data-key=%s] canvas.base');
@@ -39,7 +45,7 @@ def settled(driver):
         last[:] = [last[1], driver.execute_script(f"return {PIXELS % 's'}")]
         return last[0] == last[1]
 
-    WebDriverWait(driver, 10, poll_frequency=0.2).until(same)
+    WebDriverWait(driver, 30, poll_frequency=0.2).until(same)
     return last[1]
 
 
@@ -191,7 +197,10 @@ def test_decision_phases_progress_and_events_are_told(driver, served):
     assert states == ["done", "done", "done", "now", "next"]
     assert text(driver, "#points") == "7 of 14 temperatures"
     assert text(driver, "#left") == "≈ 2 min left"
-    assert text(driver, "#story") == "Measuring at 70 K, 97 G: frame 312 of 480 · then 74 K if nothing changes"
+    story = text(driver, "#story")
+    assert story.startswith("Measuring at 70 K, 97 G: frame 312 of 480 · then 74 K if nothing changes")
+    assert "70 K was chosen, since 38 % of the superconducting pixels" in story
+    assert "where s returns to 1, that pixel has passed its Tc" in text(driver, "#what")
     assert "▲" in text(driver, ".events ol")
     tiles = driver.execute_script("return [...document.querySelectorAll('.tile')].map((t) => t.className)")
     assert tiles.count("tile ") == 7
@@ -215,10 +224,15 @@ def test_what_s_is_expected_to_be_is_drawn_ahead_with_its_band_and_goes_with_its
       let n = 0; for (let i = 0; i < d.length; i += 4) if (Math.abs(d[i] - d[i + 1]) > 18) n++; return n; })()"""
     wait_for(driver, "document.querySelector('[data-key=curves]').dataset.state === 'fresh'")
     before = driver.execute_script(f"return {ink}")
-    assert "expected" not in text(driver, "[data-key=curves] .sub")
+    assert driver.execute_script("return document.querySelector('[data-key=curves] canvas').dataset.foretold") == "0"
     served.publish("curve/expected")
-    wait_for(driver, "document.querySelector('[data-key=curves] .sub').textContent.includes('expected, ± 2σ')")
+    wait_for(driver, "document.querySelector('[data-key=curves] canvas').dataset.foretold === '2'")
     assert driver.execute_script(f"return {ink}") > before + 300
+
+
+def test_every_phase_of_every_plan_is_explained():
+    known = re.findall(r'^  "?([a-z-]+)"?: "Now ', (STATIC / "head.js").read_text(), re.M)
+    assert known == [key for phases in (ZFC, REMNANT, STRESS_PHASES) for key, _ in phases]
 
 
 def test_a_sweep_that_has_just_begun_does_not_blank_what_the_last_one_found(driver, served):
