@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 
 from dashboard.encode import encode_update, pack
+from dashboard.shared_frames import frame
 from dashboard.views import view_of
 from stream.messages import StateUpdate
 
@@ -86,7 +87,7 @@ class Hub:
     def __init__(self) -> None:
         self._slots: dict[str, _Slot] = {}
         self._version = 0
-        self._batch: tuple[tuple[int, ...], bytes] = ((), b"")
+        self._batch: tuple[tuple[int, ...], tuple[bytes, memoryview]] = ((), frame(()))
         self._existing: Container[tuple[str, str]] | None = None
         self.viewers: set[Viewer] = set()
 
@@ -137,8 +138,8 @@ class Hub:
             del viewer.seen[name]
         return names
 
-    def take(self, viewer: Viewer, mine: Callable[[str], bool] = _all) -> bytes:
-        """Return, as one message, what a viewer wants and has not seen, and mark it seen; empty where nothing is new.
+    def take(self, viewer: Viewer, mine: Callable[[str], bool] = _all) -> tuple[bytes, memoryview] | None:
+        """Return what a viewer wants and has not seen as (frame, message in it), and mark it seen; None without news.
 
         Its first packet says which batch it is, for the viewer's acknowledgement: the newest version that is in it.
         """
@@ -148,12 +149,12 @@ class Hub:
                 viewer.seen[name] = slot.version
                 found.append(slot)
         if not found:
-            return b""
+            return None
         viewer.unacknowledged = max(slot.version for slot in found)
         versions = tuple(slot.version for slot in found)
         if versions != self._batch[0]:
             mark = pack({"batch": viewer.unacknowledged}, {})
-            self._batch = versions, b"".join((mark, *map(self._bytes, found)))
+            self._batch = versions, frame((mark, *map(self._bytes, found)))
         return self._batch[1]
 
     def header(self, channel: str) -> dict[str, object]:

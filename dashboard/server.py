@@ -31,6 +31,7 @@ from dashboard.guard import Guard
 from dashboard.hub import Hub
 from dashboard.patience import MOST_HEAD_BYTES, ImpatientProtocol
 from dashboard.settings import DashboardProcess, DashboardSettings
+from dashboard.shared_frames import SharedFramesProtocol
 from dashboard.shelf import Shelf
 from dashboard.viewer_link import ViewerLink
 from dashboard.views import page_description
@@ -185,6 +186,7 @@ def uvicorn_config(app: Starlette, settings: DashboardSettings) -> uvicorn.Confi
     return uvicorn.Config(
         app,
         http=ImpatientProtocol,
+        ws=SharedFramesProtocol,
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         log_config=None,
         access_log=False,

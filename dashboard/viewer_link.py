@@ -229,7 +229,7 @@ class ViewerLink:
             if (early := due - time.monotonic()) > 0:
                 await asyncio.sleep(early)
             viewer.wake.clear()
-            gone, batches = list[str](), list[bytes]()
+            gone, batches = list[str](), list[tuple[bytes, memoryview]]()
             if not viewer.unacknowledged:
                 viewer.news = False
                 gone = [name for hub, mine in self._hubs() for name in hub.gone(viewer, mine)]
@@ -239,8 +239,8 @@ class ViewerLink:
                 if gone or now - beat >= BEAT_S:
                     beat = now
                     await self._socket.send_text(json.dumps({"now_s": time.time(), "gone": gone}))
-                for data in batches:
-                    await self._socket.send_bytes(data)
+                for framed, message in batches:
+                    await self._socket.send({"type": "websocket.send", "bytes": message, "framed": framed})
             if batches:
                 beat, due = now, now + self._pause_s
 

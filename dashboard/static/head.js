@@ -4,6 +4,21 @@ import { quantiles } from "./raster.js";
 import { clock, duration, fixed, kelvin, make, write } from "./text.js";
 
 const HISTORIES = { ZFC_FW: "zero-field cooled, field warming", FC: "field cooled", FC_REMNANT: "trapped flux", NORMAL_STATE: "normal state" };
+/** Why each phase of a run is there, for who sees one for the first time. */
+const PHASES = {
+  reference: "Now the reference: above every Tc nothing is expelled, so each pixel shows H itself, and the stress.",
+  "field-off": "Now the field goes off while the sample is still normal, so that nothing is trapped.",
+  cool: "Now it is cooled without a field, so that no flux is trapped in the superconductor.",
+  "field-on": "Now the field goes on at the lowest temperature: a superconductor keeps it out.",
+  warming: "Now one map after the other while it warms: where s returns to 1, that pixel has passed its Tc.",
+  closing: "Now the reference once more: what has drifted since the first one shows.",
+  "zero-field": "Now a map without a field: what is compared with the trapped flux later.",
+  "field-cool": "Now it is cooled in the field, which stays in as flux.",
+  "field-cooled": "Now a map of the sample that was cooled in the field.",
+  remnant: "Now without a field again: what is still there is flux that the superconductor has trapped.",
+  settle: "Now to the normal state: what is measured there is stress, not superconductivity.",
+  fields: "Now spectra at several fields: together they tell the stress and its shear apart from the field.",
+};
 const OLD_S = 3;
 
 const $ = (id) => document.getElementById(id);
@@ -67,6 +82,12 @@ function showPlan(plan) {
   write($("left"), Number.isFinite(plan.seconds_left) && done < all ? `≈ ${duration(plan.seconds_left)} left` : "");
 }
 
+/** What the present phase is for. */
+function explain(phase) {
+  const why = PHASES[phase] ?? "";
+  write($("phase-why"), why && ` ${why}`);
+}
+
 /** Why, from the decision's own sentence, without the step and the remarks. */
 function because(reason = "") {
   const why = reason.split(/: /).slice(1).join(": ").split(/ \(|; /)[0];
@@ -76,7 +97,8 @@ function because(reason = "") {
 /** One sentence: what happens now, what comes next. */
 function story(page, plan) {
   const { store } = page;
-  const phase = (plan.phases ?? []).find((p) => p.state === "now")?.label;
+  const { key, label: phase } = (plan.phases ?? []).find((p) => p.state === "now") ?? {};
+  explain(store.header("run").finished ? "" : key);
   const sweep = store.header("sweep");
   const camera = store.header("camera");
   const { next, measuring, after } = page.aim();
@@ -101,6 +123,9 @@ function story(page, plan) {
   const then = measuring ? after[0] : next;
   const sure = measuring ? " if nothing changes" : "";
   if (Number.isFinite(then) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(then)), sure || because(store.header("decision").reason));
+  const why = measuring && !store.header("run").finished ? because(store.header("decision").reason) : "";
+  if (why) parts.push(make("span", "why", ` · ${kelvin(next)} was chosen${why}`));
   const told = make("p", "", ...parts);
   if (told.innerHTML !== $("story").innerHTML) $("story").replaceChildren(...told.childNodes);
+  if ($("story").title !== $("story").textContent) $("story").title = $("story").textContent;
 }

@@ -37,7 +37,7 @@ def browser(folder, width: int = 1920, height: int = 1080):
         driver.quit()
 
 
-def wait_for(driver, script: str, timeout_s: float = 10.0):
+def wait_for(driver, script: str, timeout_s: float = 30.0):
     """Wait until a script returns something true; return it."""
     return WebDriverWait(driver, timeout_s, poll_frequency=0.05).until(lambda d: d.execute_script(f"return {script}"))
 

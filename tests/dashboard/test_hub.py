@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from websockets.frames import Frame, Opcode
 
 from dashboard.encode import unpack_all
 from dashboard.hub import Hub, Viewer
+from dashboard.shared_frames import frame
 from dashboard.views import VIEWS, page_description, view_of
 from stream.messages import StateUpdate
 
@@ -15,7 +18,11 @@ def update(channel, sequence, source="builder", **header):
 
 
 def names(batch):
-    return [envelope["channel"] for envelope, _ in unpack_all(batch)[1:]]
+    return [envelope["channel"] for envelope, _ in packets(batch)]
+
+
+def packets(batch):
+    return unpack_all(bytes(batch[1]))[1:]
 
 
 def test_a_viewer_gets_the_newest_of_each_channel_it_wants_once():
@@ -24,8 +31,8 @@ def test_a_viewer_gets_the_newest_of_each_channel_it_wants_once():
         hub.put(update(channel, number))
     batch = hub.take(viewer)
     assert sorted(names(batch)) == ["device/laser", "map/s"]
-    assert {envelope["sequence"] for envelope, _ in unpack_all(batch)[1:]} == {3, 4}
-    assert hub.take(viewer) == b""
+    assert {envelope["sequence"] for envelope, _ in packets(batch)} == {3, 4}
+    assert hub.take(viewer) is None
     hub.put(update("device/laser", 9))
     assert names(hub.take(viewer)) == ["device/laser"]
 
@@ -34,7 +41,16 @@ def test_the_same_bytes_go_to_all():
     hub = Hub()
     hub.put(StateUpdate("builder", "e", 1, "map/s", 1.0, {}, {"value": np.ones((8, 8), np.float32)}))
     first, second = (hub.take(Viewer(wanted=frozenset({"map/s"}))) for _ in range(2))
-    assert first is second
+    assert first[0] is second[0]
+
+
+@pytest.mark.parametrize("length", [0, 5, 125, 126, 65535, 65536, 70000])
+def test_the_shared_frame_is_that_of_the_library(length):
+    data = bytes(range(256)) * 300
+    parts = (data[: length // 3], data[length // 3 : length])
+    framed, message = frame(parts)
+    assert framed == Frame(Opcode.BINARY, data[:length]).serialize(mask=False)
+    assert message == data[:length]
 
 
 def test_events_of_each_publisher_are_kept_apart():

@@ -86,6 +86,30 @@ def test_a_closed_laptop_is_let_go_and_nobody_else_notices(experiment):
     assert np.median(delays) < 0.5
 
 
+def test_what_a_viewer_that_never_reads_was_not_sent_is_kept_nowhere(tmp_path):
+    port = free_port()
+    maps = np.random.default_rng(1).standard_normal((4, 512, 512)).astype("f4")
+    with web_process(tmp_path, port) as (process, stream), StatePublisher(stream, "builder") as builder:
+        wait_ready(tmp_path)
+        web = psutil.Process(process.pid)
+        asleep = handshake(port)
+
+        def follow(quick, count):
+            for number in range(count):
+                builder.publish("map/s", {"revision": number}, {"value": maps[number % 4]})
+                while quick.batch(20.0)[0]["map/s"][0]["header"]["revision"] != number:
+                    pass
+            return web.memory_info().rss / 1e6
+
+        try:
+            with Client(port, ["map/s"]) as quick:
+                before = follow(quick, 20)
+                after = follow(quick, 120)  # 63 MB, had they been queued for the one that sleeps
+        finally:
+            asleep.close()
+    assert after - before < 16.0
+
+
 @pytest.mark.timeout(200)
 def test_a_thousand_reconnects_leave_nothing_behind(tmp_path):
     port = free_port()
