@@ -8,6 +8,14 @@ from numpy.typing import NDArray
 from analyzers.kernels.sums import add_counts
 
 
+def warm_up() -> None:
+    """Compile (or load from the cache on disk) what adds u2 frames, of the ring and of a message."""
+    for writeable in (True, False):
+        frame = np.ones((1, 1), np.dtype("<u2"))
+        frame.flags.writeable = writeable
+        Cube(1, 1, 1, "<u2").add(0, frame)
+
+
 class CubeError(ValueError):
     """A frame cannot be added: wrong shape, index out of range, sum out of range, second pass of a float frame."""
 

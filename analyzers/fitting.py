@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.cube import warm_up as warm_up_sums
 from analyzers.engine import fit_flat, flat_view, make_ready
 from analyzers.fitmap import DESCRIPTIONS, UNITS, Doublet, FitMap
 from analyzers.kernels.shapes import line_profile
@@ -34,6 +34,8 @@ __all__ = [
 
 BAND_PIXELS = 2048
 """Pixels of a band of `fit_image`, at least, where there are more than threads need."""
+MOST_PIXELS = 131_072
+"""Pixels of a band of `fit_image`, at most."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +113,24 @@ def fit_image(
     if plan is None:
         return FitMap.empty(settings.lines, settings.doublets, rows, width)
     workers = threads or len(os.sched_getaffinity(0))
-    # more bands than threads: pixels differ in how long they take; but none so small that its own cost shows
-    count = min(rows, 4 * workers, max(workers, rows * width // BAND_PIXELS)) if workers > 1 else 1
+    # more bands than threads: pixels differ in how long they take; but none so small that its own cost shows, and none
+    # so large that its memory comes from the system anew each time
+    many = max(4 * workers, -(-rows * width // MOST_PIXELS))
+    count = min(rows, many, max(workers, rows * width // BAND_PIXELS)) if workers > 1 else 1
     edges = np.unique(np.linspace(0, rows, count + 1).astype(int))
-    bands = [cube_sums[:, low:high] for low, high in pairwise(edges)]
-    if len(bands) == 1:
+    if len(edges) == 2:
         return _fit_rows(plan, cube_sums, settings)
     make_ready(plan, cube_sums.dtype)
+    one_row = FitMap.empty(settings.lines, settings.doublets, 1, width).to_planes()
+    whole = {name: np.empty((*plane.shape[:-2], rows, width), plane.dtype) for name, plane in one_row.items()}
+
+    def fit(low: int, high: int) -> None:
+        for name, plane in _fit_rows(plan, cube_sums[:, low:high], settings).to_planes().items():
+            whole[name][..., low:high, :] = plane
+
     with ThreadPoolExecutor(workers) as pool:
-        return FitMap.concat(list(pool.map(lambda band: _fit_rows(plan, band, settings), bands)))
+        list(pool.map(fit, edges[:-1], edges[1:]))
+    return FitMap.from_planes(whole, settings.doublets)
 
 
 def fit_spectrum(
@@ -172,6 +183,7 @@ def model_spectrum(
 
 def warm_up(settings: AnalysisSettings) -> None:
     """Compile (or load from the cache on disk) every kernel a run with these settings needs."""
+    warm_up_sums()
     frequency = np.linspace(2800.0, 3400.0, 40)
     noise = NoiseModel("gain", electrons_per_count=1.0)
     for dtype in (np.uint32, np.float32):

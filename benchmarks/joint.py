@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +88,32 @@ def measure(edge: int) -> dict[str, object]:
     return out
 
 
+def against_limits(out: dict[str, object]) -> list[dict[str, object]]:
+    """Return what is wanted of the joint fit beside what was found."""
+    rows: list[dict[str, object]] = []
+
+    def add(name: str, value: float, limit: float) -> None:
+        rows.append({"name": name, "value": value, "limit": limit, "met": value <= limit})
+
+    for name in SETS:
+        found: Any = out[name]
+        for quantity in ("sigma_zz_gpa", "tau_gpa"):
+            if "error_over_bound" in found[quantity]:
+                add(f"{name} {quantity} error_over_bound", found[quantity]["error_over_bound"], 1.15)
+    found = out["recommended"]
+    add("recommended sigma_zz_gpa rms_error", found["sigma_zz_gpa"]["rms_error"], 0.1)
+    add("recommended cpu_s / 2 per 128 x 128 pixels", found["cpu_s"] / 2 * 128**2 / float(str(out["pixels"])), 2.0)
+    return rows
+
+
 def main() -> None:
     """Measure and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--edge", type=int, default=128)
     arguments = parser.parse_args()
-    arguments.json.write_text(json.dumps(measure(arguments.edge), indent=2) + "\n")
+    out = measure(arguments.edge)
+    arguments.json.write_text(json.dumps(out | {"limits": against_limits(out)}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from stream.health import ready_path
 from stream.messages import Json, RunStart, StateUpdate
 from stream.settings import StreamSettings, dump_settings
 from stream.state import StateSubscriber
-from tests.analyzers import synthetic
+from tests.analyzers import counted, synthetic
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 180.0
@@ -35,6 +35,7 @@ class Processes:
         data_dir: Path | None = None,
         tiled_uri: str = "",
         tcp_port: int = 0,
+        count_compilations: bool = False,
         **settings: Any,
     ) -> None:
         data = folder / "data" if data_dir is None else data_dir
@@ -44,6 +45,7 @@ class Processes:
         Path(self.stream.runtime_dir).mkdir(mode=0o700, parents=True)
         self._folder = folder
         self._rate = frame_rate_hz
+        self._counted = count_compilations
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str) -> None:
@@ -58,6 +60,8 @@ class Processes:
         else:
             dump_settings(WorkerProcess(self._seen_by(name), name), settings)
             command = ["analyzers.worker", str(settings)]
+        if self._counted and name != "camera":
+            command = ["tests.analyzers.counted", *command]
         ready_path(self._seen_by(name), name).unlink(missing_ok=True)
         with (self._folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
@@ -65,8 +69,15 @@ class Processes:
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "NUMBA_NUM_THREADS": "1"},
+                env={**os.environ, "NUMBA_NUM_THREADS": "1", counted.FILE: str(self._compilations(name))},
             )
+
+    def _compilations(self, name: str) -> Path:
+        return self._folder / f"{name}.compiled"
+
+    def compiled(self, name: str) -> list[str]:
+        """Return the functions that a process compiled, its own control first."""
+        return self._compilations(name).read_text().split()
 
     def _seen_by(self, name: str) -> StreamSettings:
         """Return the stream as a process sees it."""

@@ -18,7 +18,7 @@ from stream.maps_file import compare_planes, read_maps
 from stream.messages import SpectrumReply, SpectrumRequest
 from stream.paths import maps_path
 from stream.state import StateAsker
-from tests.analyzers import synthetic
+from tests.analyzers import counted, synthetic
 from tests.analyzers.processes import Processes, Watcher, open_run, send_sweep, wait_sent
 
 TEMPERATURES_K = (150.0, 20.0, 60.0)
@@ -53,7 +53,7 @@ def finished(watcher: Watcher) -> bool:
 
 
 def test_live_maps_equal_offline_maps_and_are_in_tiled(tmp_path, tiled_server):
-    with Processes(tmp_path, 120.0, tiled_server.data_dir, tiled_server.uri) as processes:
+    with Processes(tmp_path, 120.0, tiled_server.data_dir, tiled_server.uri, count_compilations=True) as processes:
         processes.start_all()
         with CameraControl(processes.stream) as control, Watcher(processes.stream) as watcher:
             start = open_run(control)
@@ -67,7 +67,14 @@ def test_live_maps_equal_offline_maps_and_are_in_tiled(tmp_path, tiled_server):
         assert_in_tiled(tiled_server.uri)
         codes = processes.stop()
         assert set(codes.values()) == {0}, codes
+        assert_nothing_compiled(processes)
         assert_equals_offline(processes, start.frames_path, len(TEMPERATURES_K))
+
+
+def assert_nothing_compiled(processes: Processes) -> None:
+    """Hold that a warm installation compiles nothing, from the start of its processes to their end."""
+    for name in ("worker-0", "worker-1", "builder"):
+        assert processes.compiled(name) == [counted.CONTROL], name
 
 
 def assert_in_tiled(uri: str) -> None:
