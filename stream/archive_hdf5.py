@@ -200,6 +200,7 @@ class FrameWriter:
 
     def add_hole(self, sweep: int, pass_index: int, index: int) -> None:
         """Say that the camera lost this frame: no more is to be waited for. What failed may be tried again."""
+        self.flush()  # whoever reads of a hole has every frame before it
         _put(self._holes, self._holes_made, np.array([[sweep, pass_index, index]], dtype="<i4"))
         self._holes_made += 1
 
@@ -381,7 +382,8 @@ class FrameFile:
             self._refresh()
             row, frames = self._newest.get((sweep, index), (-1, 0))
             last = int(self._keys[row, 1]) if frames else -1
-            done = max([last, *(p for p, i in self.holes(sweep) if i == index)]) + 1
+            # the holes of this look: a newer one may lie behind frames that are newer too
+            done = max([last, *(p for number, p, i in self._holes if (number, i) == (sweep, index))]) + 1
             if done < max(passes, 1):
                 raise KeyError(f"the sum at frequency {index} of sweep {sweep} has {done} passes")
             if not frames:
@@ -425,7 +427,7 @@ class FrameFile:
         return frame
 
     def _refresh(self) -> None:
-        """Take in the rows that came since the last look."""
+        """Take in the rows that came since the last look; holes first: all frames before them were written before."""
         if _HOLES in self._file:
             holes = self._read(_HOLES)
             for hole in holes[len(self._holes) : _leading(holes[:, -1] >= 0)].tolist():

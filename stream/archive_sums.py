@@ -21,7 +21,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.archive_hdf5 import FrameWriter, crc32c
+from stream.archive_hdf5 import FrameWriter
+from stream.crc import crc32c
 from stream.messages import Archive, RunStart, SweepStart
 from stream.sums import SPARE, SUMS, SumPlane, SumsError, add_exactly, sums_dtype
 
@@ -70,6 +71,7 @@ class SumsWriter(FrameWriter):
             self._copies[1].resize((count, *self._shape))
         super().add_sweep(sweep)
         self._rows_made = first_row + count
+        self._sums = None  # before the new ones: one cube at a time
         self._sums = _Sums(sweep, first_row, self._shape, self._sum_dtype)
 
     def _store(self, sweep: int, index: int, frame: NDArray[Any], crc: int) -> int:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from stream.frame_recorder import FrameRecorder
 from stream.frames import FrameLost, FrameMaker
@@ -14,6 +15,10 @@ from stream.messages import Archive, Json, StatePoint, SweepRequest
 from stream.ring import Ring, SlotKey, run_hash
 from stream.slots import SlotLedger, SweepKey
 from stream.sockets import Waker
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 GATHER_S = 0.1
 """Shortest time between two announcements of frames within a sweep, s."""
@@ -79,7 +84,7 @@ class FramePump(threading.Thread):
         # a bare lock that nobody releases before the end: the cheapest sleep that can be cut short
         self._hurry = threading.Lock()
         self._hurry.acquire()
-        self._lost = 0
+        self._lost = self._lost_in_a_row = 0
 
     def arm(self, request: SweepRequest) -> None:
         """Freeze the maker's state; `Armed` follows."""
@@ -152,7 +157,7 @@ class FramePump(threading.Thread):
         total = request.passes * count
         if getattr(self._maker, "archive", None) is Archive.SUMS:
             return Made(key, total, ended=True, lost=getattr(self._maker, "holes", 0))
-        due, number, self._lost = time.monotonic(), 0, 0
+        due, number, self._lost, self._lost_in_a_row = time.monotonic(), 0, 0, 0
         lost = Counter[int]()
         try:
             for number in range(total):
@@ -185,6 +190,7 @@ class FramePump(threading.Thread):
     def _lose(self, key: SweepKey, number: int, archived: bool) -> None:
         """Publish a frame that will never come: everyone counts the same hole."""
         self._lost += 1
+        self._lost_in_a_row += 1
         self._slots.lose(key, number)
         if archived:
             self._recorder.add_hole(key, number)
@@ -193,7 +199,9 @@ class FramePump(threading.Thread):
     def _publish(self, key: SweepKey, number: int, slot: int, frame: object, archived: bool) -> None:
         mark = SlotKey(run_hash(key[0]), key[1], number)
         # only a frame that is to be on disk is ever held against its crc
-        sequence = self._ring.write(slot, mark, frame, time.time(), archived)  # pyright: ignore[reportArgumentType]
+        pixels = cast("NDArray[np.generic]", frame)
+        sequence = self._ring.write(slot, mark, pixels, time.time(), archived, self._lost_in_a_row)
+        self._lost_in_a_row = 0
         self._slots.filled(key, number, slot, sequence)
         if archived:
             self._recorder.add_frame(key, number, slot)

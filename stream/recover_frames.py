@@ -8,7 +8,6 @@ published and not yet written are taken from its ring, where that is still there
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from stream.archive_hdf5 import COLUMNS, FRAMES, CorruptFrameError, FrameFile, F
 from stream.archive_sums import SumsWriter, make_writer
 from stream.messages import RunStart, SweepStart
 from stream.ring import Ring, RingError, open_ring_left, run_hash
-from stream.sums import SumPlane
+from stream.sums import SumPlane, SumsError
 from stream.writing_mark import abandoned, clear, taken
 
 Key = tuple[int, int, int]
@@ -45,8 +44,8 @@ class Rescued:
     """When it was exposed, seconds since the epoch."""
     crc: int
     """crc32c of its bytes; they fit."""
-    pixels: NDArray[np.generic]
-    """(y, x), a copy."""
+    pixels: NDArray[np.generic] | None
+    """(y, x), a copy; None where the camera had lost the frame."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,17 @@ def rescue(ring_path: Path, path: Path) -> list[Rescued]:
 
 
 def _consecutive(ring: Ring, run: int, sweep: int, first: int) -> Iterator[Rescued]:
-    """Yield the frames of a sweep from `first` on that are whole in the ring, up to the first that is not."""
+    """Yield the frames of a sweep from `first` on that are whole in the ring, up to the first that is not.
+
+    The frame behind those that the camera lost says so in its slot.
+    """
     slots = ring.find(run, sweep)
-    for number in itertools.count(first):
-        slot = slots.get(number)
-        if slot is None or crc32c(ring.pixels[slot]) != ring.crc(slot):
+    for number in sorted(number for number in slots if number >= first):
+        slot = slots[number]
+        if number - first > ring.lost_before(slot) or crc32c(ring.pixels[slot]) != ring.crc(slot):
             return
+        yield from (Rescued(sweep, lost, 0.0, 0, None) for lost in range(first, number))
+        first = number + 1
         yield Rescued(sweep, number, ring.time_s(slot), ring.crc(slot), ring.pixels[slot].copy())
 
 
@@ -203,7 +207,14 @@ def _append(opening: SweepStart, rescued: list[Rescued], writer: FrameWriter) ->
     for frame in rescued:
         pass_index, index = divmod(frame.number, opening.frequency_mhz.size)
         key = (frame.sweep, pass_index, index)
-        writer.append(*key, float(opening.frequency_mhz[index]), frame.pixels, frame.crc, frame.time_s)
+        if frame.pixels is None:
+            writer.add_hole(*key)
+            continue
+        try:
+            writer.append(*key, float(opening.frequency_mhz[index]), frame.pixels, frame.crc, frame.time_s)
+        except SumsError as error:
+            _log.warning("the frames of sweep %d end here: %s", frame.sweep, error)
+            return
 
 
 def _row(columns: dict[str, NDArray[Any]], row: int) -> dict[str, float]:

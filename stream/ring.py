@@ -32,7 +32,7 @@ _SLOT_HEADER = np.dtype(
         ("sweep", "<u4"),
         ("number", "<u4"),
         ("crc32c", "<u4"),
-        ("unused", "<u4"),
+        ("lost", "<u4"),
         ("time_s", "<f8"),
     ]
 )
@@ -85,15 +85,18 @@ class Ring:
         self._number: NDArray[np.uint32] = headers["number"]
         self._crc: NDArray[np.uint32] = headers["crc32c"]
         self._time: NDArray[np.float64] = headers["time_s"]
+        self._lost: NDArray[np.uint32] = headers["lost"]
 
-    def write(self, slot: int, key: SlotKey, frame: NDArray[np.generic], time_s: float, checked: bool = True) -> int:
+    def write(
+        self, slot: int, key: SlotKey, frame: NDArray[np.generic], time_s: float, checked: bool = True, lost: int = 0
+    ) -> int:
         """Write a frame into a free slot, `checked` with its crc32c; returns the slot's new sequence."""
         sequence = int(self._sequence[slot]) | 1
         self._sequence[slot] = sequence
         self.pixels[slot] = frame
         self._run[slot], self._sweep[slot], self._number[slot] = key.run, key.sweep, key.number
         self._crc[slot] = crc32c(self.pixels[slot]) if checked else 0
-        self._time[slot] = time_s
+        self._time[slot], self._lost[slot] = time_s, lost
         self._sequence[slot] = sequence + 1
         return sequence + 1
 
@@ -119,6 +122,10 @@ class Ring:
     def crc(self, slot: int) -> int:
         """Return the crc32c of the slot's frame."""
         return int(self._crc[slot])
+
+    def lost_before(self, slot: int) -> int:
+        """Return how many frames the camera lost directly before the slot's one."""
+        return int(self._lost[slot])
 
     def time_s(self, slot: int) -> float:
         """Return when the slot's frame was made, seconds since the epoch."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from analyzers.offline import sweep_cube
 from stream.archive_hdf5 import FrameFile
 from stream.builder_inbox import BuilderInbox
 from stream.camera_control import CameraControl, CameraRefused
@@ -73,6 +77,31 @@ def test_holes_are_the_same_for_every_owner_and_in_the_replay(rig, archive):
         assert np.array_equal(gathered.until_cube("run-h", 0), cube_with_holes(0, 5, **BIG))
         assert_holes(gathered, 0)
         assert (stop.exit_status, stop.frames_sent) == ("success", 50)
+
+
+@pytest.mark.parametrize("archive", ["frames", "sums"])
+def test_a_killed_camera_s_holes_are_known_to_its_successor_also_those_that_only_the_ring_tells(rig, archive):
+    lost = {(p, i) for p in range(60) for i in range(3) if (7 * p + 5 * i) % 11 == 0}
+    flow = rig(archive=archive)
+    camera = flow.camera(lost=sorted(lost))
+    with CameraControl(flow.settings, timeout_s=20) as control:
+        path = Path(control.open_run(run_start("run-k")).frames_path)
+        measure(control, "run-k", 0, count=3, passes=60)
+        # nobody takes the frames, and the disk is full: what comes from now on is in the ring alone
+        wait_for(lambda: control.progress("run-k", 0)[0] > 20, 60, "frames")
+        resource.prlimit(camera.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        assert control.wait_sent("run-k", 0, 60) == 180
+        flow.kill(camera)
+        flow.camera()
+        wait_for(lambda: not path.with_name(f"{path.name}.writing").exists(), 60, "the copy")
+    with FrameFile(path) as file:
+        assert file.holes(0) == lost
+        assert [sweep.sweep for sweep in file.complete_sweeps()] == [0]
+        cube = sweep_cube(file, file.sweeps[0])
+    expected = known_cube(0, 3, 60)
+    for pass_index, index in lost:
+        expected[index] -= known_frame(0, pass_index, index)
+    assert np.array_equal(cube.sums, expected)
 
 
 def test_a_frequency_without_any_frame_ends_its_sweep_and_the_next_one_is_whole(rig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from stream.builder_inbox import BuilderInbox
 from stream.camera_control import CameraControl
 from stream.messages import Archive
 from stream.replay import drive
+from stream.state import StateSubscriber
 from tests.analyzers.processes import Processes, Watcher, open_run, send_sweep
 from tests.faults.flow import BIG, alive, measure
 from tests.faults.plan_process import TEMPERATURES_K
@@ -28,12 +30,12 @@ def on_disk(path: Path) -> int:
         return file.count
 
 
-def assert_sums_of_known_frames(path: Path, sweep: int) -> int:
+def assert_sums_of_known_frames(path: Path, sweep: int, **form: int) -> int:
     """Hold that the file's sums are those of the first frames of a sweep; returns how many."""
     with FrameFile(path) as file:
         planes = list(file.planes(sweep))
         for plane in planes:
-            expected = sum(known_frame(sweep, p, plane.index).astype(np.uint32) for p in range(plane.frames))
+            expected = sum(known_frame(sweep, p, plane.index, **form).astype(np.uint32) for p in range(plane.frames))
             assert np.array_equal(plane.pixels, expected), plane.index
         return sum(plane.frames for plane in planes)
 
@@ -122,6 +124,32 @@ def test_a_killed_camera_leaves_the_sums_of_all_it_published_and_its_successor_m
         control.open_run(run_start("run-q"))
         measure(control, "run-q", 0)
         assert np.array_equal(gathered.until_cube("run-q", 0), known_cube(0, 10, 4))
+
+
+def test_a_full_disk_pauses_a_run_of_sums_and_no_sum_is_wrong_after_it(rig):
+    flow = rig(archive="sums")
+    camera = flow.camera(rate_hz=200, **BIG)
+    flow.worker("worker-0")
+    with BuilderInbox(flow.settings) as inbox, CameraControl(flow.settings) as control:
+        gathered = Gathered(inbox)
+        path = Path(control.open_run(run_start("run-f")).frames_path)
+        # a write beyond this size fails in the camera process as on a full disk, in the middle of the first pass
+        resource.prlimit(camera.pid, resource.RLIMIT_FSIZE, (path.stat().st_size + 1_000_000, resource.RLIM_INFINITY))
+        measure(control, "run-f", 0, passes=3)
+        with StateSubscriber(flow.settings, ["camera"]) as state:
+            wait_for(lambda: failing(state), 60, "the alarm")
+        assert control.progress("run-f", 0)[0] < 30, "the camera waits"
+        resource.prlimit(camera.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert np.array_equal(gathered.until_cube("run-f", 0), known_cube(0, 10, 3, **BIG))
+        wait_for(lambda: on_disk(path) == 30, 60, "every frame in a sum")
+        assert assert_sums_of_known_frames(path, 0, **BIG) == 30
+
+
+def failing(state: StateSubscriber) -> bool:
+    state.poll(0.1)
+    update = state.latest.get(("camera", "alarms"))
+    alarms = [] if update is None else update.header["alarms"]
+    return any(alarm["name"] == "disk" and alarm["active"] for alarm in alarms)
 
 
 def test_replay_of_a_run_of_sums_gives_the_same_bits(rig):

@@ -189,3 +189,17 @@ def test_holes_count_as_passes_done(tmp_path):
         assert [sweep.sweep for sweep in file.complete_sweeps()] == [0]
         assert [(p.index, p.passes_done, p.frames) for p in file.planes(0)] == [(0, 3, 3), (1, 3, 1), (2, 3, 2)]
         assert np.array_equal(file.plane(0, 1).pixels, known_frame(0, 2, 1))
+
+
+def test_a_hole_that_is_on_disk_has_every_frame_before_it(tmp_path):
+    """Else a sum would claim a pass whose frame is not in it."""
+    path = tmp_path / "run.h5"
+    with SumsWriter(path, START) as writer:
+        writer.add_sweep(opening())
+        for number in range(COUNT + 1):
+            append(writer, 0, number)
+        writer.add_hole(0, 1, 1)
+        append(writer, 0, COUNT + 2)
+        shutil.copy(path, tmp_path / "killed.h5")
+    with FrameFile(tmp_path / "killed.h5") as file:
+        assert [(p.index, p.passes_done, p.frames) for p in file.planes(0)] == [(0, 2, 2), (1, 2, 1), (2, 1, 1)]

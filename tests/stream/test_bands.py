@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stream.archive_hdf5 import FrameWriter
 from stream.bands import Band, FrameSource
 from stream.crc import crc32c
-from stream.link_messages import ABANDONED, NOT_IN_RING, FramesReady
+from stream.link_messages import ABANDONED, NOT_IN_RING, BandSums, FramesReady
 from stream.messages import NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 from stream.ring import SlotKey, create_ring, run_hash
 from tests.stream.wire import HEIGHT, WIDTH, known_frame
@@ -141,3 +141,22 @@ def test_an_abandoned_frame_is_a_hole_and_the_band_is_never_whole(filled):
     for frame in taken.frames:
         band.add(frame.pass_index * COUNT + frame.index, source)
     assert band.added == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"first_index": 2**31 - 1},
+        {"passes_done": np.full(2, 2**32 - 1, np.uint32)},
+        {"frames": np.full(2, 9, np.uint32)},
+        {"passes_done": np.ones(1, np.uint32)},
+        {"sums": (np.zeros((2, 2), np.uint32),) * 2},
+        {"sums": (np.zeros((HEIGHT, WIDTH), np.float64),) * 2},
+    ],
+)
+def test_sums_that_do_not_fit_the_band_are_not_believed(changes):
+    band = Band(run(), SWEEP, 0, HEIGHT, 1)
+    good = BandSums("run", 0, 0, 1, 0, *(np.ones(2, np.uint32),) * 2, (np.ones((HEIGHT, WIDTH), np.uint32),) * 2)
+    with pytest.raises(ValueError, match="sums that do not fit"):
+        band.take_sums(replace(good, **changes))
+    assert [part.index for part in band.take_sums(good).frames] == [0, 1]

@@ -20,6 +20,7 @@ from stream.codec import SCHEMA_HASH, decode, encode
 from stream.link_messages import (
     Ack,
     BandPixels,
+    BandSums,
     CloseRun,
     FinalAccepted,
     Goodbye,
@@ -107,6 +108,9 @@ def insane(uid: str) -> list[object]:
         FinalAccepted(uid, 0, 0, 1),
         Heartbeat("worker-0", "another epoch", {"fits_per_s": 1e308, "deep": [[[[[]]]]]}),
         BandPixels(uid, 0, 0, 1, 2**31 - 1, (np.zeros((1, 1), "f8"),)),
+        BandSums(uid, 0, 0, 1, 2**31 - 1, np.full(9, 2**32 - 1, "u4"), np.zeros(0, "u4"), (np.zeros((1, 1), "f8"),)),
+        replace(tile, frames_added=0, frames_lost=40),
+        replace(tile, frames_lost=2**40),
         replace(tile, sweep=9),
         replace(tile, run_uid="nobody"),
         replace(tile, y0=60_000, y1=65_536),
