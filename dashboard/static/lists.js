@@ -80,6 +80,7 @@ export class WorkersPanel extends Panel {
     if (!header) return;
     const camera = this.store.header("camera");
     const words = [`${header.frames_lost ?? 0} frames lost`];
+    if (camera.frames_lost) words.push(`${camera.frames_lost} lost by the camera`);
     const cameraAge = this.store.get("camera") ? this.store.now() - this.store.get("camera").time_s : 0;
     if (cameraAge > SILENT_S) words.push(`camera silent ${duration(cameraAge)}`);
     else if (camera.rate_hz > 0) words.push(`camera ${fixed(camera.rate_hz, 0)} Hz`);

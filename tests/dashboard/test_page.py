@@ -188,6 +188,14 @@ def test_an_instrument_that_is_gone_is_shown_as_gone(driver, served):
     assert "not connected" in row
 
 
+def test_frames_that_the_camera_lost_are_counted_beside_the_workers(driver, served):
+    open_page(driver, served)
+    (camera,) = [row for row in served.experiment.publications() if row[:2] == ("camera", "camera")]
+    served.subscriber.publish(*camera[:2], camera[2] | {"frames_lost": 3}, camera[3])
+    served.publish("workers")
+    wait_for(driver, "document.body.textContent.includes('3 lost by the camera')")
+
+
 def test_decision_phases_progress_and_events_are_told(driver, served):
     open_page(driver, served)
     told = "70 Kis being measured, then 74, 78, 82 K if unchanged"
