@@ -18,12 +18,13 @@ import pytest
 import yaml
 from bluesky import RunEngine
 
-from stream.archive_hdf5 import FrameWriter, crc32c
+from stream.archive_hdf5 import crc32c
+from stream.archive_sums import make_writer
 from stream.archive_tiled import DocumentArchive
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.catalog import API_KEY_VARIABLE, catalog, close_catalog
 from stream.document_log import clipped, read_documents, unfinished_logs
-from stream.messages import NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+from stream.messages import Archive, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 from stream.paths import documents_path, frames_path
 from stream.settings import StreamSettings
 
@@ -33,26 +34,26 @@ SHAPE = (6, 8)
 class Run:
     """A run with frames and one number per event, its documents handed out step by step."""
 
-    def __init__(self, archive, data_dir) -> None:
-        self.archive = archive
+    def __init__(self, archive, data_dir, keeps: Archive = Archive.FRAMES) -> None:
+        self.archive, self.keeps = archive, keeps
         self.bundle = event_model.compose_run(metadata={"plan_name": "test", "sample": "S1"})
         self.uid = self.bundle.start_doc["uid"]
         noise = NoiseModel("gain", 8.0)
-        start = RunStart(self.uid, RunMode.SIMULATED, *SHAPE, "<u2", noise, {"lines": 4})
-        self.writer = FrameWriter(frames_path(data_dir, self.uid), start)
+        start = RunStart(self.uid, RunMode.SIMULATED, *SHAPE, "<u2", noise, {"lines": 4}, archive=keeps)
+        self.writer = make_writer(frames_path(data_dir, self.uid), start)
         state = StatePoint(20.0, 20.0, 20.0, 97.0)
         self.writer.add_sweep(SweepStart(self.uid, 0, SweepRole.SINGLE, state, np.arange(50.0), 1))
         self.told = 0
 
     def open(self) -> None:
         self.archive("start", self.bundle.start_doc)
-        key = frames_data_key("camera:test", *SHAPE, "<u2")
+        key = frames_data_key("camera:test", *SHAPE, "<u4" if self.keeps is Archive.SUMS else "<u2")
         number = {"source": "test", "dtype": "number", "shape": []}
         self.frames = self.bundle.compose_descriptor(name="frames", data_keys={"camera_frames": key})
         self.baseline = self.bundle.compose_descriptor(name="primary", data_keys={"temperature_k": number})
         for descriptor in (self.frames, self.baseline):
             self.archive("descriptor", descriptor.descriptor_doc)
-        self.resource = stream_resource("camera_frames", self.writer.path, *SHAPE, self.uid)
+        self.resource = stream_resource("camera_frames", self.writer.path, *SHAPE, self.uid, self.keeps)
         self.archive("stream_resource", self.resource)
 
     def take(self, count: int) -> None:
@@ -75,9 +76,10 @@ def values(client, uid):
     return client["raw"][uid]["frames"]["camera_frames"][:, 2, 3].tolist()
 
 
-def test_readable_while_running_and_after(tiled_server):
+@pytest.mark.parametrize("keeps", [Archive.FRAMES, Archive.SUMS])
+def test_readable_while_running_and_after(tiled_server, keeps):
     with DocumentArchive(tiled_server.settings, tiled_server.uri) as archive, catalog(tiled_server.uri) as client:
-        run = Run(archive, tiled_server.data_dir)
+        run = Run(archive, tiled_server.data_dir, keeps)
         run.open()
         run.take(5)
         assert archive.wait_archived(60)
