@@ -106,7 +106,7 @@ def _page(facts: dict[str, Any], drawn: Iterable[str]) -> str:
         + _trapped(facts["trapped"])
         + _loads(facts["loads"])
         + "<h2>Diagrams</h2><p>Means over the pixels of each bin; a bin without pixels is empty, nothing is "
-        "extrapolated. Errors are those of blocks three correlation lengths wide.</p>"
+        "extrapolated but by the spline, which says so. Errors are those of blocks three correlation lengths wide.</p>"
         + "".join(drawn)
         + _provenance(facts)
         + "</html>\n"
@@ -171,7 +171,7 @@ def _transport(loads: list[dict[str, Any]]) -> str:
     rows = [
         (
             html.escape(f"{one['sample']}, load {one['load_index']}"),
-            *(_said(one[name]) for name in ONSETS),
+            *("none" if one[name] is None else _said(one[name]) for name in ONSETS),
             "not known" if one["drop"] is None else f"{one['drop']:.1%}",
             html.escape(one["reason"]),
             _runs(one["run_uids"]),
@@ -222,7 +222,7 @@ def _loads(loads: list[dict[str, Any]]) -> str:
             str(load["pixels"]),
             _said(load["correlation_um"], 2),
             " ".join(
-                f'<code id="run-{html.escape(uid)}">{html.escape(uid)}</code> ({html.escape(_version(load, uid))})'
+                f'<code id="run-{html.escape(uid)}">{html.escape(uid)}</code> ({html.escape(_about_run(load, uid))})'
                 for uid in load["run_uids"]
             ),
         )
@@ -284,5 +284,13 @@ def _constants(sets: list[dict[str, Any]]) -> str:
     return "<h2>Constants</h2>" + (warning if len(sets) > 1 else "") + _rows(("constant set", "runs"), rows)
 
 
-def _version(load: dict[str, Any], uid: str) -> str:
-    return str(load["made_with"].get(uid, {}).get("version", "")) or "version not known"
+def _about_run(load: dict[str, Any], uid: str) -> str:
+    """Return the version of a run's maps, and how far its view is from the warming's where that matters."""
+    made = load["made_with"].get(uid, {})
+    view = made.get("view") or {}
+    said = [str(made.get("version", "")) or "version not known"]
+    if view.get("kind") == "unknown":
+        said.append("its light does not tell where it lies: taken as it is")
+    elif view.get("undone"):
+        said.append(f"moved back by up to {view['largest_px']:.1f} px, error {view['sigma_px']:.2f} px")
+    return "; ".join(said)

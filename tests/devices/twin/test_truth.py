@@ -192,3 +192,12 @@ def test_bad_settings_are_one_clear_line():
         truth_of(TwinSettings(response="magic"))
     with pytest.raises(ValueError, match="outside 0 to 30 GPa"):
         truth_of(S1, 60.0)
+
+
+def test_the_benchmark_sample_is_the_same_everywhere_and_at_every_load():
+    for load_gpa in (10.0, 25.0):
+        truth = truth_of(TwinSettings(sample="BSCCO"), load_gpa)
+        assert set(np.unique(truth.tc_local_k[truth.sample])) == {85.0}
+        assert np.ptp(truth.thickness_um[truth.sample]) == 0.0
+    assert truth.noise_free_s(20.0).min() < 0.97
+    assert np.allclose(truth.noise_free_s(110.0), 1.0)
