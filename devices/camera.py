@@ -18,6 +18,7 @@ from ophyd import Component, Device, Kind, Signal
 
 from devices.camera_requests import CameraRun, CameraRunEnd, SweepPlan
 from devices.epics import DeviceError
+from devices.light import SweepLight
 from devices.settings import CameraDeviceSettings
 from devices.waiting import ProgressStatus, run_in_thread
 from stream.assets import frames_data_key, stream_datum, stream_resource
@@ -38,6 +39,8 @@ class _Sweep:
     first_row: int
     started: bool = False
     ended: bool = False
+    light: SweepLight | None = None
+    """What must be on while it runs; None where it may be dark."""
     closed: bool = False
     """The run was closed around it: that it ends early is no failure of whoever waits for it."""
 
@@ -72,6 +75,8 @@ class Camera(Device):
         Name in documents; the frames are the key `<name>_frames`.
     """
 
+    lamps: tuple[Any, Any, Any] = (None, None, None)
+    """Laser, microwave and guard of the rig, None where there is none: a sweep fails where its light goes off."""
     sweep = Component(Signal, value=-1, kind=Kind.normal)
     frames_sent = Component(Signal, value=0, kind=Kind.normal)
 
@@ -163,6 +168,12 @@ class Camera(Device):
         sweep = self._newest()  # of this moment: the run may be closed before the thread runs
         return run_in_thread(status, lambda running: self._follow(running, sweep))
 
+    def release_light(self) -> None:
+        """Let the newest sweep be dark: the plan switches the light off on purpose."""
+        sweep = self._sweep
+        if sweep is not None:
+            sweep.light = None
+
     def unstage(self) -> list[object]:
         """Close what is still open: the RunEngine calls this whatever happened."""
         try:
@@ -243,6 +254,8 @@ class Camera(Device):
         with self._lock:
             sweep = self._newest()
             if not sweep.started:
+                if any(sweep.request.frequency_mhz):  # frames without microwave alone may be dark ones
+                    sweep.light = SweepLight(*self.lamps)
                 self._control.trigger(sweep.request.run_uid, sweep.request.sweep)
                 sweep.started = True
 
@@ -253,6 +266,9 @@ class Camera(Device):
             sent, total = progress.frames_sent, progress.frames_total
             self._count(sweep, progress)
             status.progress(sent, total)
+            light = sweep.light
+            if light is not None and not sweep.closed:
+                light.check(request.sweep, sent)
             if sent >= total:
                 sweep.ended = True
                 return

@@ -23,6 +23,7 @@ class GuardLink(RigDevice):
     """What the ledger said at the last `trigger()`."""
     lease = setting("lease", kind=Kind.omitted)
     lease_held = readback("lease_held", kind=Kind.omitted)
+    leases_lost = readback("leases_lost", kind=Kind.omitted)
     ask = setting("ask", kind=Kind.omitted)
     zero_field_cool = setting("zero_field_cool", kind=Kind.omitted)
     acknowledge = setting("acknowledge", kind=Kind.omitted, string=True)

@@ -177,6 +177,8 @@ class GuardDeviceSettings:
     """Counter that the session keeps moving."""
     lease_held: str = "{P}GUARD:LEASE_HELD"
     """1 while a session holds the lease."""
+    leases_lost: str = "{P}GUARD:LEASES_LOST"
+    """How often a lease has ended since the guard started."""
     ask: str = "{P}GUARD:ASK"
     """A put completes when the ledger is up to date."""
     zero_field_cool: str = "{P}GUARD:ZERO_FIELD_COOL"

@@ -16,6 +16,7 @@ from devices.decision import DecisionRecord
 from devices.epics import DeviceError, RigDevice, wait_connected
 from devices.guard import GuardLink
 from devices.laser import Laser
+from devices.light import LightLoss
 from devices.magnet import Magnet
 from devices.microwave import MicrowaveSource
 from devices.pressure import Membrane
@@ -70,6 +71,8 @@ class Rig:
     """What the plan decided."""
     announcer: Announcer = field(default_factory=Announcer)
     """What viewers are told."""
+    light_loss: LightLoss = field(default_factory=lambda: LightLoss("", name="light_loss"))
+    """What is recorded of a sweep that went dark."""
     control: ControlRecord = field(default_factory=ControlRecord)
     """What people ask of a running plan from outside."""
 
@@ -140,6 +143,8 @@ def connect_rig(
         device.guard = instruments.get("guard")
     soft: dict[str, Any] = {"announcer": Announcer(publisher)}
     if devices.camera is not None:
-        soft |= {"camera": Camera(stream, devices.camera), "analysis": Analysis(stream)}
+        camera = Camera(stream, devices.camera)
+        camera.lamps = (instruments.get("laser"), instruments.get("microwave"), instruments.get("guard"))
+        soft |= {"camera": camera, "analysis": Analysis(stream)}
     parts: dict[str, Any] = {**instruments, **soft}
     return Rig(name, **parts)

@@ -152,6 +152,8 @@ def run(
 def make_safe(rig: Rig) -> MsgGenerator[None]:
     """Switch the microwave off and close the shutter; what fails is logged and the rest is still done."""
     steps: list[tuple[str, Any]] = []
+    if rig.camera is not None:
+        rig.camera.release_light()
     if rig.microwave is not None:
         steps.append(("microwave off", rig.microwave.enable))
     if rig.laser is not None:

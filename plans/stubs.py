@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any, cast
 
 from bluesky import plan_stubs as bps
-from bluesky.utils import MsgGenerator, short_uid
+from bluesky.utils import FailedStatus, MsgGenerator, short_uid
 
 from devices.analysis import Expectation
 from devices.camera_requests import SweepPlan
+from devices.light import LeaseBack, LightLostError
 from devices.rig import Rig
 from devices.waiting import FreshReading
 from plans.settings import PreconditionError, SweepSettings
+from stream.messages import Severity
 
+SWEEPS_TRIED = 3
+"""How often a sweep is begun whose light went off through a lease that was lost by mistake."""
 FRAMES = "frames"
 """Name of the stream of external frames."""
 
@@ -116,7 +120,26 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
     """Take one sweep with the microwave on, and return its number.
 
     A pause lets the running sweep end; its frames are collected after the resume. A rewind before the start arms anew.
+    A sweep whose light goes off is recorded in the stream `light_loss`, gets no map, and fails with the reason; where
+    the session's lease was lost by mistake and is held again, it is taken anew.
     """
+    for left in reversed(range(SWEEPS_TRIED)):
+        try:
+            return (yield from _lit_sweep(rig, plan, settings))
+        except FailedStatus as error:
+            loss = error.__cause__
+            if not isinstance(loss, LightLostError):
+                raise
+            rig.announcer.event(Severity.MAJOR, str(loss))
+            rig.light_loss.note(loss)
+            yield from record("light_loss", rig.light_loss)
+            if not (loss.lease_lost and left):
+                raise loss from error
+            yield from bps.trigger(cast("Any", LeaseBack(rig.guard)), wait=True)
+    raise AssertionError("the last try returns or raises")
+
+
+def _lit_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerator[int]:
     camera: Any = rig.camera
     # Where every frame is one without microwave (0 MHz) the source is left alone, and off.
     source: Any = rig.microwave if any(plan.frequency_mhz) else None
@@ -141,6 +164,7 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
     else:
         yield from bps.complete(camera, wait=True)
     yield from bps.checkpoint()
+    camera.release_light()
     if source is not None:
         yield from bps.mv(source.enable, 0)
     yield from bps.checkpoint()

@@ -16,6 +16,8 @@ from devices.guard_settings import CallSettings
 
 WEBHOOK, USER, PASSWORD = "NVDAC_ALARM_WEBHOOK", "NVDAC_SMTP_USER", "NVDAC_SMTP_PASSWORD"
 """Variables of the environment that hold what no file should."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts to which nothing need be encrypted."""
 TIMEOUT_S = 10.0
 """Longest wait for a server, s."""
 TRIES = 3
@@ -69,7 +71,9 @@ class Caller:
             log.info("alarm posted: %s", text)
 
     def _mail(self, rig: str, text: str) -> None:
-        settings = self._settings
+        settings, user = self._settings, os.environ.get(USER, "")
+        if user and not settings.smtp_tls and settings.smtp_host not in LOOPBACK:
+            raise ValueError(f"{PASSWORD} goes to {settings.smtp_host} with smtp_tls only")
         message = EmailMessage()
         message["Subject"], message["From"] = f"nvdac {rig}: {text}"[:200], settings.mail_from
         message["To"] = ", ".join(settings.mail_to)
@@ -77,8 +81,8 @@ class Caller:
         with smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=TIMEOUT_S) as server:
             if settings.smtp_tls:
                 server.starttls(context=ssl.create_default_context())
-            if os.environ.get(USER):
-                server.login(os.environ[USER], os.environ.get(PASSWORD, ""))
+            if user:
+                server.login(user, os.environ.get(PASSWORD, ""))
             server.send_message(message)
             log.info("alarm mailed: %s", text)
 

@@ -91,6 +91,7 @@ class Guard:
         self._held: dict[str, float] = {}
         self._put_at: dict[str, float] = {}
         self._ledger_fault = ""
+        self._leases_lost = 0
         self._beaten = 0.0
         self._writing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -187,7 +188,7 @@ class Guard:
         if self.records is not None:
             text = "; ".join(fault.text for fault in faults.values())
             latched = ", ".join(sorted(self._latched))
-            self.records.show_permits(given, text, latched, held=lease is None, cool=self._cool)
+            self.records.show_permits(given, text, latched, held=lease is None, lost=self._leases_lost, cool=self._cool)
         self._held = held_after(now, given, self._held)
         puts = corrections(now, everything, given, self._held)
         for name, value in puts.items():
@@ -265,6 +266,7 @@ class Guard:
         self._remembered = now
         self._watcher.add(Record(time.time(), "event", MEMORY, text=now.to_text()))
         if now.lease != before.lease:
+            self._leases_lost += not now.lease
             self._note("a session holds the lease" if now.lease else "the session's lease has ended")
         if now.cool != before.cool:
             self._note("a zero-field cool begins" if now.cool else "the zero-field cool is over")

@@ -39,6 +39,7 @@ class GuardRecords:
         self.cool = self._put("ZERO_FIELD_COOL", cool)
         self._records: dict[str, Any] = {
             "LEASE_HELD": builder.longIn(prefix + "GUARD:LEASE_HELD", initial_value=0),
+            "LEASES_LOST": builder.longIn(prefix + "GUARD:LEASES_LOST", initial_value=0),
             "HISTORY": builder.stringIn(prefix + "GUARD:HISTORY", initial_value=str(FieldHistory.UNKNOWN)),
             "HISTORY_REASON": self._text("HISTORY_REASON"),
             "FIELD_MAX_GAUSS": builder.aIn(prefix + "GUARD:FIELD_MAX_GAUSS", EGU="G", PREC=3, initial_value=0.0),
@@ -49,7 +50,9 @@ class GuardRecords:
         for name in GUARDED:
             self._permit(name)
 
-    def show_permits(self, permits: Mapping[str, Permit], faults: str, latched: str, *, held: bool, cool: bool) -> None:
+    def show_permits(
+        self, permits: Mapping[str, Permit], faults: str, latched: str, *, held: bool, lost: int, cool: bool
+    ) -> None:
         """Bring the permits up to date; LEASE_HELD last, so that who sees it sees the permits too."""
         for name, permit in permits.items():
             # the reason first: who sees the refusal sees why
@@ -60,6 +63,7 @@ class GuardRecords:
             self._show(guard_pv("", name, "PERMIT"), int(permit.permit))
         self._show("FAULTS", faults, alarm.MAJOR_ALARM if faults else alarm.NO_ALARM)
         self._show("LATCHED", latched)
+        self._show("LEASES_LOST", lost)
         if self.cool.get() != int(cool):
             self.cool.set(int(cool), process=False)
         self._show("LEASE_HELD", int(held))

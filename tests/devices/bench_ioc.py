@@ -42,6 +42,7 @@ class Bench:
         self.cryostat()
         self.counters()
         self.rest()
+        self.guard()
         for instrument in ("MW", "CRYO", "TRANSPORT", "LASER"):
             builder.longStringIn(f"{instrument}:REASON", length=256)
         # Test knobs: refuse the next field (a reason), never settle, never count.
@@ -151,6 +152,20 @@ class Bench:
         builder.aOut("LASER:POWER_MW", initial_value=50.0, EGU="mW", on_update=self.laser_rbv.set, blocking=True)
         self.shutter_rbv = builder.longIn("LASER:SHUTTER_RBV", initial_value=0)
         builder.longOut("LASER:SHUTTER", initial_value=0, on_update=self.shutter_rbv.set, blocking=True)
+
+    def guard(self) -> None:
+        """A guard that permits everything, with a lease that the test takes away."""
+        builder.longOut("GUARD:LEASE_HELD", initial_value=1, blocking=True)
+        builder.longOut("GUARD:LEASES_LOST", initial_value=0, blocking=True)
+        for name in ("LEASE", "ASK", "ZERO_FIELD_COOL"):
+            builder.longOut(f"GUARD:{name}", initial_value=0, blocking=True)
+        for name in ("FIELD_MAX_GAUSS", "TEMPERATURE_MAX_K"):
+            builder.aOut(f"GUARD:{name}", initial_value=0.0)
+        builder.stringIn("GUARD:HISTORY", initial_value="ZFC_FW")
+        instruments = ("LASER", "MICROWAVE", "MAGNET", "CRYOSTAT", "PRESSURE", "TRANSPORT")
+        texts = ("HISTORY_REASON", "FAULTS", "LATCHED", "ACKNOWLEDGE", "ACKNOWLEDGE_REASON")
+        for name in (*texts, *(f"{instrument}:REASON" for instrument in instruments)):
+            builder.longStringOut(f"GUARD:{name}", length=256, initial_value="", blocking=True)
 
     def put_bar(self, value: float) -> None:
         self.puts.set(self.puts.get() + 1)
