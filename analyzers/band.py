@@ -57,6 +57,8 @@ class Band:
     """Monotonic time before which no provisional fit is made, s."""
     lost: NDArray[np.int64] = field(init=False)
     """(f,) frames that the camera lost, per frequency."""
+    frames_lost: int = 0
+    """All of them."""
     _revision: int = 0
     _fitted_frames: int = 0
     _fit: FitMap | None = None
@@ -73,8 +75,9 @@ class Band:
     @property
     def complete(self) -> bool:
         """True when every frame of the sweep is in the cube, but for those that the camera lost."""
-        seen = self.cube.frames_added + int(self.lost.sum())
-        return seen == self.grant.sweep.frequency_mhz.size * self.grant.sweep.passes
+        return (
+            self.cube.frames_added + self.frames_lost == self.grant.sweep.frequency_mhz.size * self.grant.sweep.passes
+        )
 
     @property
     def stale(self) -> bool:
@@ -99,9 +102,11 @@ class Band:
                 self.cube.add(part.index, part.pixels)
             case BandLost():
                 self.lost[part.index] += 1
+                self.frames_lost += 1
             case BandSum():
                 self.cube.take_over(part.index, part.frames, part.sums)
                 self.lost[part.index] = part.passes_done - part.frames
+                self.frames_lost = int(self.lost.sum())
 
     def fit(self) -> Tile:
         """Fit what is there: for good from the settings alone when complete, else from the last fit on.
@@ -145,7 +150,7 @@ class Band:
             worker=self.worker,
             planes=fit.to_planes(),
             spectra=self._sums() | (self._unresolved(fit) if final else {}),
-            frames_lost=int(self.lost.sum()),
+            frames_lost=self.frames_lost,
         )
 
     def _unresolved(self, fit: FitMap) -> dict[str, NDArray[np.generic]]:

@@ -378,13 +378,16 @@ class FrameFile:
         CorruptFrameError
             Where its bytes are not those written.
         """
-        for _ in range(_LOOKS):
-            self._refresh()
+        for look in range(_LOOKS):
+            if look or (sweep, index) not in self._newest:
+                self._refresh()
             row, frames = self._newest.get((sweep, index), (-1, 0))
             last = int(self._keys[row, 1]) if frames else -1
             # the holes of this look: a newer one may lie behind frames that are newer too
             done = max([last, *(p for number, p, i in self._holes if (number, i) == (sweep, index))]) + 1
             if done < max(passes, 1):
+                if not look:
+                    continue
                 raise KeyError(f"the sum at frequency {index} of sweep {sweep} has {done} passes")
             if not frames:
                 nothing = np.zeros((self.start.height, self.start.width), sums_dtype(self.start.dtype))
@@ -432,16 +435,17 @@ class FrameFile:
             holes = self._read(_HOLES)
             for hole in holes[len(self._holes) : _leading(holes[:, -1] >= 0)].tolist():
                 self._holes.add((hole[0], hole[1], hole[2]))
-        count = _leading(~np.isnan(self._read(f"/entry/data/{_LAST}")))  # first: all else was written before it
-        columns = [self._read(f"/entry/data/{name}") for name in ("sweep", "pass", "index", "crc32c")]
-        count = min(count, *(len(column) for column in columns))
+        known = len(self._keys)
+        fresh = _leading(~np.isnan(self._read(f"/entry/data/{_LAST}", known)))  # first: all else was written before it
+        columns = [self._read(f"/entry/data/{name}", known) for name in ("sweep", "pass", "index", "crc32c")]
+        count = known + min(fresh, *(len(column) for column in columns))
         if self.start.archive is Archive.FRAMES:
             count = min(count, int(self._dataset(FRAMES, refresh=True).shape[0]))
-        known = len(self._keys)
         if count <= known:
             return
-        self._keys = np.stack([column[:count].astype(np.int64) for column in columns[:3]], axis=1)
-        self._crc = columns[3][:count].astype(np.uint32)
+        keys = np.stack([column[: count - known].astype(np.int64) for column in columns[:3]], axis=1)
+        self._keys = np.concatenate([self._keys, keys])
+        self._crc = np.concatenate([self._crc, columns[3][: count - known].astype(np.uint32)])
         for row in range(known, count):
             key = cast("tuple[int, int, int]", tuple(self._keys[row].tolist()))
             if key in self._rows:
@@ -451,8 +455,8 @@ class FrameFile:
             frames = self._newest.get((key[0], key[2]), (0, 0))[1]
             self._newest[key[0], key[2]] = (row, frames + 1)
 
-    def _read(self, name: str) -> NDArray[Any]:
-        return cast("NDArray[Any]", self._dataset(name, refresh=True)[...])
+    def _read(self, name: str, first: int = 0) -> NDArray[Any]:
+        return cast("NDArray[Any]", self._dataset(name, refresh=True)[first:])
 
     def _dataset(self, name: str, refresh: bool = False) -> Any:
         if name not in self._sets:
