@@ -22,7 +22,7 @@ else
 endif
 
 soak: $(VENV)/.installed-test
-	@NVDAC_SOAK=1 $(BIN)/pytest tests/stream/test_hostile_codec.py tests/faults/test_load.py tests/faults/test_tiled.py tests/flow/test_whole_load.py $(ARGS)
+	@NVDAC_SOAK=1 $(BIN)/pytest tests/stream/test_hostile_codec.py tests/stream/test_hostile_sockets.py tests/faults/test_load.py tests/faults/test_tiled.py tests/flow/test_whole_load.py $(ARGS)
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m benchmarks $(ARGS)
