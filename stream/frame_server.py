@@ -246,9 +246,19 @@ class FrameServer:
             for health in self._roster.health(self._reception.bands()):
                 self._roster.send(builder, health)
         if self._is_due("view", VIEW_S):
+            self._end_spoilt()
             self._view.show(self._counts())
             self._numbers.watch()
             self._metrics.replace(self._numbers.read(self._reception.malformed + self._desk.malformed))
+
+    def _end_spoilt(self) -> None:
+        """End the sweeps that were sent whole and cannot be kept: a map of theirs could not be made again."""
+        for key, reason in list(self._recorder.spoilt.items()):
+            sweep = self._book.sweep(key)
+            if sweep is not None and sweep.phase is SweepPhase.SENT:
+                sweep.phase, sweep.reason = SweepPhase.ABORTED, reason
+                self._state.event(Severity.MAJOR, f"sweep {key[1]} ended: {reason}")
+                self._reception.abort(sweep)
 
     def _counts(self) -> Json:
         """Return what is counted, for the state plane."""

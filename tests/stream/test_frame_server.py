@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zmq
 
-from stream.camera_control import CameraControl
+from stream.camera_control import CameraControl, CameraRefused
 from stream.codec import SCHEMA_HASH, decode, encode
 from stream.frame_server import FrameServer
 from stream.link_messages import (
@@ -29,6 +29,7 @@ from stream.link_messages import (
 )
 from stream.messages import Archive, RunStart, RunStop, SweepStart, WorkerHealth
 from stream.settings import StreamSettings
+from stream.state import StateSubscriber
 from tests.stream.wire import HEIGHT, WIDTH, KnownMaker, run_start, sweep_request, wait_for
 
 pytestmark = pytest.mark.timeout(120)
@@ -83,10 +84,10 @@ def make(tmp_path):
     """Start a frame server in a thread; yields a maker of (settings, control, peer factory)."""
     ends = []
 
-    def start(**settings):
+    def start(maker=None, **settings):
         chosen = {"ring_mib": 1, "bands": 2, "dead_after_missed": 600, "credit_bytes": 4 * BAND_BYTES, **settings}
         stream = StreamSettings(str(tmp_path / "r"), str(tmp_path / "d"), **chosen)
-        server = FrameServer(stream, KnownMaker(), {"mode": "SIMULATED"})
+        server = FrameServer(stream, maker or KnownMaker(), {"mode": "SIMULATED"})
         thread = threading.Thread(target=server.run)
         thread.start()
         control = CameraControl(stream, timeout_s=60)
@@ -289,6 +290,43 @@ def test_sums_need_no_archive_when_the_ring_keeps_the_frames(make):
     grant = worker.until(LeaseGrant, 2)[0]
     wait_for(lambda: len(given(worker, grant.lease)) == 40, 60, "all frames")
     assert not any((np.asarray(ready.slots) > 2**31).any() for ready in worker.all(FramesReady))
+
+
+class Bright(KnownMaker):
+    """Counts that overflow 32 bits in the second pass."""
+
+    dtype = "<u4"
+
+    def frame(self, pass_index, index):
+        return np.full((self.height, self.width), 3_000_000_000, self.dtype)
+
+
+class Light(Bright):
+    dtype = "<f4"
+
+
+def test_sums_that_would_not_be_exact_are_refused_or_end_the_sweep_with_the_reason(make):
+    stream, control, _ = make(Bright(), archive=Archive.SUMS)
+    begin(control, passes=2)
+    wait_for(lambda: control.sweep_progress("run", 0).aborted, 60, "its end")
+    with StateSubscriber(stream, ["camera"]) as state:
+        wait_for(lambda: "use fewer passes, or archive = frames" in events_of(state), 20, "the reason")
+    begin(control, passes=1, sweep=1)
+    assert control.wait_sent("run", 1, 60) == 10
+
+
+def test_float_frames_of_several_passes_are_refused_where_sums_are_kept(make):
+    _, control, _ = make(Light(), archive=Archive.SUMS)
+    control.open_run(run_start("run"))
+    with pytest.raises(CameraRefused, match="float frames cannot be summed exactly: take one pass, or set archive"):
+        control.arm(sweep_request("run", 0, passes=2))
+    control.arm(sweep_request("run", 1, passes=1))
+
+
+def events_of(state: StateSubscriber) -> str:
+    state.poll(0.1)
+    update = state.latest.get(("camera", "events"))
+    return "" if update is None else str(update.header["events"])
 
 
 def test_the_server_ends_within_two_seconds_whatever_it_does(make, tmp_path):
