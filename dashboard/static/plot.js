@@ -60,7 +60,8 @@ export class Plot {
     if (xLabel) c.fillText(xLabel, box.x + box.width / 2, box.y + box.height + 19);
     if (yLabel) {
       c.save();
-      c.translate(box.x - 47, box.y + box.height / 2);
+      // Where a label is longer than its axis it hangs out below, never out of the canvas.
+      c.translate(box.x - 47, Math.max(box.y + box.height / 2, c.measureText(yLabel).width / 2 + 2));
       c.rotate(-Math.PI / 2);
       c.textBaseline = "middle";
       c.fillText(yLabel, 0, 0);

@@ -320,7 +320,7 @@ def test_the_theme_can_be_changed_and_is_kept(driver, served):
     driver.find_element(By.ID, "theme").click()
 
 
-@pytest.mark.parametrize("where", ["live", "gallery", "runs", "system"])
+@pytest.mark.parametrize("where", ["live", "stress", "gallery", "runs", "system"])
 @pytest.mark.parametrize(("width", "height"), [(2560, 1440), (1920, 1080), (1280, 800)])
 def test_everything_fits_without_scrolling(driver, served, width, height, where):
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

@@ -72,7 +72,7 @@ def test_a_replay_shows_the_shear_of_its_run(page, tmp_path):
 
 
 def test_which_run_has_the_shear_of_a_load_and_why_none(tmp_path):
-    for uid, load in (("own", 3), ("other", 3), ("elsewhere", 4)):
+    for uid, load in (("elsewhere", 4), ("own", 3), ("other", 3)):  # the newest is not the one of every load
         store_shear(tmp_path, uid, load=load)
     start_document(tmp_path, "warming", sample="S1", load_index=3, stress_run="other")
     assert shear_file(tmp_path, "warming")[0].parts[-3] == "other"  # the one that it names
