@@ -7,6 +7,7 @@ value back and says why in REASON. Where the instrument does not answer, readbac
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -54,6 +55,10 @@ class Panel:
     def number(self, name: str, unit: str, precision: int = 3) -> Any:
         """Make a readback of a number."""
         return self._readback(builder.aIn(self._prefix + name, EGU=unit, PREC=precision, initial_value=0.0))
+
+    def numbers(self, name: str, length: int) -> Any:
+        """Make a readback of a list of numbers, not known yet."""
+        return builder.WaveformIn(self._prefix + name, [math.nan] * length)
 
     def integer(self, name: str, lost: int | None = None) -> Any:
         """Make a readback of a whole number; `lost` is shown where the instrument does not answer."""

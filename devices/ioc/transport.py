@@ -19,6 +19,10 @@ from devices.ioc.settings import BridgeProcess
 if TYPE_CHECKING:
     from devices.ioc.panel import Panel
 
+LOCK_IN, DELTA = 0, 1
+MODES = ("lock-in", "delta")
+"""Names of the modes, by what TRANSPORT:MODE is put to."""
+
 
 class TransportBridge:
     """A transport meter behind TRANSPORT:*.
@@ -31,10 +35,13 @@ class TransportBridge:
         The instrument.
     interval_s
         Interval of the readings of the excitation, s.
+    mode
+        How it measures, `LOCK_IN` or `DELTA`; a bridge has one instrument, and so one mode.
     """
 
-    def __init__(self, panel: Panel, meter: Meter, interval_s: float) -> None:
+    def __init__(self, panel: Panel, meter: Meter, interval_s: float, mode: int) -> None:
         self.interval_s = interval_s
+        self._only = mode
         self._panel = panel
         self._meter = meter
         self._busy = False
@@ -46,6 +53,16 @@ class TransportBridge:
         self._phase = panel.number("TRANSPORT:PHASE_DEG_RBV", "deg")
         self._count = panel.integer("TRANSPORT:COUNT_RBV")
         panel.reading("TRANSPORT:MEASURE", self._measure)
+        self._mode = panel.setting("TRANSPORT:MODE", "", self._set_mode, float(mode), off_at_zero=False)
+        panel.numbers("TRANSPORT:CONTACTS_OHM_RBV", 4)
+        panel.integer("TRANSPORT:CONTACTS_COUNT_RBV")
+        panel.reading("TRANSPORT:CHECK_CONTACTS", self._check_contacts)
+
+    def _set_mode(self, mode: float) -> str:
+        return "" if mode == self._only else f"this meter measures in mode {self._only} ({MODES[self._only]}) only"
+
+    async def _check_contacts(self) -> str:
+        return "this meter cannot check contacts one by one: do it by hand"
 
     def _set_current(self, ua: float) -> str:
         if self._busy:
@@ -98,9 +115,9 @@ def make(panel: Panel, process: BridgeProcess) -> TransportBridge:
     """Return the bridge of this process."""
     lockin, delta = process.bridges.lockin, process.bridges.delta
     if lockin is not None:
-        return TransportBridge(panel, Lockin(VisaLink(lockin), lockin), lockin.poll_s)
+        return TransportBridge(panel, Lockin(VisaLink(lockin), lockin), lockin.poll_s, LOCK_IN)
     assert delta is not None
-    return TransportBridge(panel, DeltaMode(VisaLink(delta), delta), delta.poll_s)
+    return TransportBridge(panel, DeltaMode(VisaLink(delta), delta), delta.poll_s, DELTA)
 
 
 if __name__ == "__main__":
