@@ -72,7 +72,9 @@ def _fit_fast(
     work = make_workspace(plan.lines, plan.model[3], len(plan.pairs), points, bins, len(bank[1]))
     blocks = -(-min(pixels, _FAST_CHUNK) // WIDTH)
     tail = np.zeros(n * WIDTH, flat.dtype)
-    loaded = (np.zeros((blocks, points, WIDTH), np.float32), np.zeros((blocks, 2, WIDTH), np.float32), tail)
+    signals = np.empty((blocks, points, WIDTH), np.float32)
+    signals[:, n:] = 0.0  # what fills the list up to whole chunks
+    loaded = (signals, np.zeros((blocks, 2, WIDTH), np.float32), tail)
     stragglers, count = np.empty(pixels, np.int64), 0
     for first in range(0, pixels, _FAST_CHUNK):
         last = min(pixels, first + _FAST_CHUNK)
