@@ -81,6 +81,50 @@ def _try_rivals(
 
 
 @kernel
+def _weigh(y: Array, weight: Array, passes: Array, edges: Array, root: Array) -> bool:
+    """Fill root (n,), the square roots of the weights; False where a pixel cannot be fitted."""
+    usable = True
+    for k in range(edges.shape[0] - 1):
+        usable = usable and weight[k] > 0.0
+        for i in range(edges[k], edges[k + 1]):
+            root[i] = math.sqrt(passes[i] * max(0.0, weight[k]))
+    for i in range(y.shape[0]):
+        usable = usable and math.isfinite(y[i])
+    return usable
+
+
+@kernel
+def _try_shears(problem: Pack, shears: Array, limits: tuple[int, int, float], work: Pack, state: Pack) -> None:
+    """Descend a little from every shear; `state`: theta and q of the lowest, two times scratch (begin: the last)."""
+    data, y, model, prior = problem
+    best_theta, best_q, theta, q, first_theta, first_q = state
+    lowest = math.inf
+    for trial in range(shears.shape[0]):
+        theta[:] = first_theta
+        q[:] = first_q
+        theta[3] = shears[trial, 0]
+        theta[4] = shears[trial, 1]
+        found = descend(data, y, model, prior, theta, q, work, limits[0], limits[2])[0]
+        if found < lowest:
+            lowest = found
+            best_theta[:] = theta
+            best_q[:] = q
+
+
+@kernel
+def _note(raw: Array, turns: int, margin: float, rival: int, other: Array, energy: float, out: Array) -> None:
+    """Write what the fit says beside `judge`; raw (fields, 28, 28) are the sums of the last evaluation."""
+    out[80] = 0.0
+    for k in range(raw.shape[0]):
+        out[80] += raw[k, 26, 26]
+    out[81] = abs(turns)
+    out[82] = margin
+    out[83] = rival
+    out[84:90] = other[:6]
+    out[94] = energy
+
+
+@kernel
 def fit_joint(
     spectra: Array,
     weights: Array,
@@ -150,31 +194,15 @@ def fit_joint(
         y = spectra[pixel]
         out[pixel] = math.nan
         codes[pixel] = 2
-        usable = True
-        for k in range(fields):
-            usable = usable and weights[pixel, k] > 0.0
-            for i in range(edges[k], edges[k + 1]):
-                root[i] = math.sqrt(passes[i] * max(0.0, weights[pixel, k]))
-        for i in range(f.shape[0]):
-            usable = usable and math.isfinite(y[i])
-        if not usable:
+        if not _weigh(y, weights[pixel], passes, edges, root):
             continue
         if math.isfinite(seeds[pixel, 0]):
             unpack(seeds[pixel], best_theta, best_q)
         else:
             begin(start, y, weights[pixel], weighted, prior[0], prior[2], first_theta, first_q)
             own_weights(first_theta, spread[0], prior[3])
-            lowest = math.inf
-            for trial in range(shears.shape[0]):
-                theta[:] = first_theta
-                q[:] = first_q
-                theta[3] = shears[trial, 0]
-                theta[4] = shears[trial, 1]
-                found = descend(weighted, y, model, prior, theta, q, work, limits[0], limits[2])[0]
-                if found < lowest:
-                    lowest = found
-                    best_theta[:] = theta
-                    best_q[:] = q
+            state = best_theta, best_q, theta, q, first_theta, first_q
+            _try_shears((weighted, y, model, prior), shears, limits, work, state)
         own_weights(best_theta, spread[1], prior[3])
         energy, side, turns = descend(weighted, y, model, prior, best_theta, best_q, work, limits[1], limits[2])
         margin, rival = _try_rivals(
@@ -187,11 +215,4 @@ def fit_joint(
         codes[pixel] = 0 if turns > 0 else 1
         if not judge(best_q, best_theta, prior, work[0], side, work[1], extra, out[pixel]):
             codes[pixel] = 1
-        out[pixel, 80] = 0.0
-        for k in range(fields):
-            out[pixel, 80] += work[0][0][side, k, 26, 26]
-        out[pixel, 81] = abs(turns)
-        out[pixel, 82] = margin
-        out[pixel, 83] = rival
-        out[pixel, 84:90] = first_theta[:6]
-        out[pixel, 94] = energy
+        _note(work[0][0][side], turns, margin, rival, first_theta, energy, out[pixel])
