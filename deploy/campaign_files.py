@@ -70,7 +70,7 @@ def load_files(
     own = everything.get(run.run_uid, run)
     alike = [other for other in runs if (other.sample, other.load_index) == (own.sample, own.load_index)]
     remnant, zero_field = _remnant_of(own, [everything.get(one.run_uid, one) for one in alike], folders)
-    log = documents_path(data_dir, run.run_uid)
+    log, frames = documents_path(data_dir, run.run_uid), frames_path(data_dir, run.run_uid)
     return LoadFiles(
         folders[run.run_uid],
         _stress_of(own, alike, folders),
@@ -78,6 +78,7 @@ def load_files(
         remnant,
         zero_field,
         str(log) if log.exists() else "",
+        str(frames) if frames.exists() else "",
     )
 
 

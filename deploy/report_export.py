@@ -65,7 +65,9 @@ def tables_of(name: str, part: MapsPart) -> list[Table]:
         return [_table(f"{name}.{one}", part, columns, (columns[0],)) for one, columns in named.items()]
     columns = list(part.planes)
     edges = tuple(column for column in columns if column.endswith("_edges"))
-    if not edges and part.planes[columns[0]].ndim == 1:
+    if "axes" in part.attributes:
+        edges = tuple(cast("list[str]", part.attributes["axes"]))
+    elif not edges and part.planes[columns[0]].ndim == 1:
         edges = (columns[0],)
     return [_table(name, part, columns, edges)]
 

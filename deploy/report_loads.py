@@ -10,7 +10,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from analyzers.campaign.by_load import RESISTANCE, TC_MAP, TRAPPED, TRAPPED_BINS
+from analyzers.campaign.by_load import LINE_CUT, RESISTANCE, TC_MAP, TRAPPED, TRAPPED_BINS
 from deploy.figures import colour_map
 
 Planes = Mapping[str, NDArray[Any]]
@@ -26,6 +26,8 @@ ONSETS = {
 """Columns of the table of R(T): each definition by its name."""
 
 
+CUT_SPECTRA = 11
+"""Spectra that are drawn of a line."""
 EMPTY = "#e6e9ec"
 """Places without a value, on white paper."""
 
@@ -39,13 +41,15 @@ def on_paper(name: str) -> ListedColormap:
 
 def kind_of(name: str) -> str:
     """Return which of the parts by load a part is; empty for none of them."""
-    return next((kind for kind in (RESISTANCE, TRAPPED_BINS, TRAPPED, TC_MAP) if name.startswith(f"{kind}_")), "")
+    kinds = RESISTANCE, TRAPPED_BINS, TRAPPED, TC_MAP, LINE_CUT
+    return next((kind for kind in kinds if name.startswith(f"{kind}_")), "")
 
 
 def title_of(name: str) -> str:
     """Return the title of a part by load."""
     titles = {
         RESISTANCE: "s over the sample beside R(T)",
+        LINE_CUT: "spectra along a line, lowest temperature",
         TC_MAP: "Tc, empty: no onset found",
         TRAPPED: "trapped flux, empty: upper limit only",
         TRAPPED_BINS: "trapped flux against suppression",
@@ -57,7 +61,7 @@ def title_of(name: str) -> str:
 
 def draw_by_load(name: str, planes: Planes) -> Figure:
     """Return the figure of a part by load."""
-    draw = {RESISTANCE: _resistance, TRAPPED: _trapped, TRAPPED_BINS: _bins, TC_MAP: _tc}[kind_of(name)]
+    draw = {RESISTANCE: _resistance, TRAPPED: _trapped, TRAPPED_BINS: _bins, TC_MAP: _tc, LINE_CUT: _cut}[kind_of(name)]
     figure = draw(planes)
     figure.suptitle(title_of(name), fontsize=9)
     return figure
@@ -84,6 +88,20 @@ def _tc(planes: Planes) -> Figure:
     image = axis.imshow(np.ma.masked_invalid(value), cmap=on_paper("ember"), vmin=0.0)
     axis.set(xlabel="x (px)", ylabel="y (px)")
     figure.colorbar(image, ax=axis, label="Tc (K)")
+    return figure
+
+
+def _cut(planes: Planes) -> Figure:
+    """Draw spectra along the line, each lower by the same step than the one before."""
+    figure = Figure(figsize=(4.8, 4.6), layout="constrained")
+    axis = figure.subplots()
+    chosen = np.unique(np.linspace(0, planes["x_um"].size - 1, CUT_SPECTRA).round().astype(int))
+    signal = planes["signal"][chosen]
+    step = 0.6 * float(np.nanmax(1.0 - np.nanpercentile(signal, 1.0, axis=1)))
+    for place, (x, spectrum) in enumerate(zip(planes["x_um"][chosen], signal, strict=True)):
+        axis.plot(planes["frequency_mhz"], spectrum - place * step, lw=0.8, color="#2166ac")
+        axis.annotate(f"{x:.0f} um", (1.01, 1.0 - place * step), xycoords=("axes fraction", "data"), fontsize=7)
+    axis.set(xlabel="frequency (MHz)", ylabel="light over that off the lines, stepped")
     return figure
 
 
@@ -119,7 +137,7 @@ def numbers_of(name: str, planes: Planes) -> tuple[list[str], list[list[str]]]:
     if kind == RESISTANCE:
         rows = np.stack([planes["temperature_k"], planes["resistance_ohm"]], axis=1)
         return ["temperature (K)", "R (Ohm)"], [[f"{value:.5g}" for value in row] for row in rows]
-    if kind in (TRAPPED, TC_MAP):
+    if kind in (TRAPPED, TC_MAP, LINE_CUT):
         return [], []
     edges = planes["suppression_edges"]
     columns = "mean", "error", "median_limit_gauss"

@@ -21,6 +21,7 @@ from stream.messages import Json
 Array = NDArray[np.float64]
 
 RESISTANCE, TRAPPED, TRAPPED_BINS, TC_MAP = "resistance", "trapped_flux", "trapped_flux_of_suppression", "tc_map"
+LINE_CUT = "line_cut"
 """First words of the names of the parts; sample and load follow."""
 
 
@@ -46,6 +47,8 @@ def by_load(loads: Sequence[LoadMaps]) -> ByLoad:
         about: Json = {"sample": load.sample, "load_index": load.load_index, "run_uids": list(load.run_uids)}
         if np.isfinite(load.tc_k[load.judged]).any():
             parts[f"{TC_MAP}_{name}"] = _tc_part(load, about)
+        if load.cut_signal.size:
+            parts[f"{LINE_CUT}_{name}"] = _cut_part(load, about)
         if load.resistance_ohm.size:
             parts[f"{RESISTANCE}_{name}"] = _resistance_part(load, about)
             transport.append({**about, **_onsets(load)})
@@ -64,6 +67,16 @@ def _tc_part(load: LoadMaps, about: Json) -> MapsPart:
         "judged": (load.judged.astype(np.uint8), "1", "1 on the sample outside ruby and leads"),
     }
     return part(planes, {**about, "pixel_size_um": load.pixel_size_um})
+
+
+def _cut_part(load: LoadMaps, about: Json) -> MapsPart:
+    planes = {
+        "x_um": (load.cut_x_um, "um", "places along a row of the camera, from the image centre"),
+        "frequency_mhz": (load.cut_frequency_mhz, "MHz", "microwave frequencies"),
+        "signal": (load.cut_signal, "1", "light over that off the lines (x_um, frequency_mhz)"),
+    }
+    at = float(load.temperature_k[load.coldest])
+    return part(planes, {**about, "temperature_k": at, "axes": ["x_um", "frequency_mhz"]})
 
 
 def _resistance_part(load: LoadMaps, about: Json) -> MapsPart:

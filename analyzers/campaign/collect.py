@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.campaign.collect_remnant import collect_remnant, collect_resistance, onto
+from analyzers.campaign.line_cut import NO_CUT, line_cut
 from analyzers.campaign.load_maps import CampaignError, LoadMaps
 from analyzers.campaign.parts import made_with
 from analyzers.regions import Regions, make_regions
@@ -38,6 +39,8 @@ class LoadFiles:
     """Maps file of the sweep without field that it is compared with; empty: no trapped flux."""
     documents: str = ""
     """Document log of the warming's run, with R(T); empty: none."""
+    frames: str = ""
+    """Frames file of the warming's run; empty: no spectra along a line."""
 
     def inputs(self) -> list[Path]:
         """Return every file that is read, sorted: what the result depends on."""
@@ -100,10 +103,13 @@ def collect_load(files: LoadFiles) -> LoadMaps:
     left = collect_remnant(*found, tau_gpa=tau if files.stress else None, light=light, moving=regions.sample)
     made: Json = {uid: made_with(attributes), **stress, **left.made_with}
     transport = collect_resistance(files.documents)
+    coldest = numbers[kept[int(np.argmin(temperature))]]
+    pixel = float(facts["pixel_size_um"])
+    cut = line_cut(files.frames, coldest, regions.sample, pixel) if files.frames else NO_CUT
     return LoadMaps(
         sample=sample,
         load_index=loads.pop(),
-        pixel_size_um=float(facts["pixel_size_um"]),
+        pixel_size_um=pixel,
         run_uids=tuple(made),
         temperature_k=temperature,
         s=products["s"][kept].astype(np.float64),
@@ -124,6 +130,9 @@ def collect_load(files: LoadFiles) -> LoadMaps:
         trapped_limit_gauss=left.flux.limit_gauss,
         transport_temperature_k=transport[0],
         resistance_ohm=transport[1],
+        cut_frequency_mhz=cut.frequency_mhz,
+        cut_x_um=cut.x_um,
+        cut_signal=cut.signal,
         judged=_judged(facts, regions, shape),
         zero_field_same_state=left.same_state,
         transverse_from_shear=int(np.count_nonzero(left.from_shear & _judged(facts, regions, shape))),

@@ -38,6 +38,9 @@ UNITS: dict[str, str] = {
     "trapped_limit_gauss": "G",
     "transport_temperature_k": "K",
     "resistance_ohm": "Ohm",
+    "cut_frequency_mhz": "MHz",
+    "cut_x_um": "um",
+    "cut_signal": "1",
     "judged": "1",
 }
 """Unit of each plane."""
@@ -62,6 +65,9 @@ DESCRIPTIONS: dict[str, str] = {
     "trapped_limit_gauss": "95 % upper limit of the trapped field (y, x); NaN where nothing was measured",
     "transport_temperature_k": "sample temperature of each resistance (m), in the order measured; empty without any",
     "resistance_ohm": "resistance between the leads (m)",
+    "cut_frequency_mhz": "frequencies of the spectra along a line at the lowest temperature (f); empty without frames",
+    "cut_x_um": "their places, um from the image centre (k)",
+    "cut_signal": "light over that off the lines (k, f)",
     "judged": "1 on the sample outside ruby and leads (y, x)",
 }
 """One sentence on each plane."""
@@ -123,6 +129,12 @@ class LoadMaps:
     """(m,), Ohm."""
     judged: Mask
     """(y, x) True where the sample is seen."""
+    cut_frequency_mhz: Array = field(default_factory=lambda: np.zeros(0))
+    """(f,) MHz."""
+    cut_x_um: Array = field(default_factory=lambda: np.zeros(0))
+    """(k,) um."""
+    cut_signal: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    """(k, f)."""
     zero_field_same_state: bool = False
     """Whether E_perp behind the trapped field is of the same temperature after a zero-field cool."""
     transverse_from_shear: int = 0
@@ -149,6 +161,9 @@ class LoadMaps:
             "sigma_zz_gpa": (count, *grid),
             "transport_temperature_k": (self.transport_temperature_k.size,),
             "resistance_ohm": (self.transport_temperature_k.size,),
+            "cut_frequency_mhz": (self.cut_frequency_mhz.size,),
+            "cut_x_um": (self.cut_x_um.size,),
+            "cut_signal": (self.cut_x_um.size, self.cut_frequency_mhz.size),
         }
         for name in UNITS:
             plane, shape = getattr(self, name), expected.get(name, grid)

@@ -26,7 +26,7 @@ from stream.messages import Json
 
 Array = NDArray[np.float64]
 
-CAMPAIGN_VERSION = 4
+CAMPAIGN_VERSION = 5
 """Raised whenever a campaign's numbers may differ for the same inputs."""
 RATIO_OPTIMUM = 1.5
 

@@ -127,6 +127,7 @@ class LoadTask:
 def load_key(task: LoadTask) -> str:
     """Return the hash of all that the maps of a load depend on: contents of the files, and the code's version."""
     digests = [file_digest(path) for path in task.files.inputs()]
+    digests.append(frames_digest(task.files.frames) if task.files.frames else "")
     return json_digest({"step": "load", "inputs": digests, "roles": task.files.roles(), "version": CAMPAIGN_VERSION})
 
 
