@@ -98,9 +98,11 @@ class Hub:
         if existing == self._existing:
             return
         self._existing = existing
-        for name, slot in list(self._slots.items()):
-            if slot.update.source != OURS and (slot.update.source, slot.update.channel) not in existing:
-                self.forget(name)
+        self._drop(
+            name
+            for name, slot in self._slots.items()
+            if slot.update.source != OURS and (slot.update.source, slot.update.channel) not in existing
+        )
 
     def put(self, update: StateUpdate) -> None:
         """Take an update: it replaces what the channel held."""
@@ -117,9 +119,13 @@ class Hub:
 
     def forget(self, prefix: str) -> None:
         """Drop the channels whose names begin with `prefix`."""
-        for name in [name for name in self._slots if name.startswith(prefix)]:
+        self._drop(name for name in self._slots if name.startswith(prefix))
+
+    def _drop(self, names: Iterable[str]) -> None:
+        dropped = list(names)
+        for name in dropped:
             del self._slots[name]
-        for viewer in self.viewers:
+        for viewer in self.viewers if dropped else ():
             viewer.notice()
 
     def beat(self) -> None:

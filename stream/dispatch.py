@@ -93,8 +93,20 @@ class Dispatcher:
         self._hot[key] = None
 
     def forget(self, key: SweepKey) -> None:
-        """Stop sending a sweep."""
+        """Stop sending a sweep; its owners have the credits back of what they will never acknowledge."""
         self._hot.pop(key, None)
+        sweep = self._book.sweep(key)
+        for band in self._leases.holdings(key):
+            owner = self._roster.workers.get(band.owner)
+            if sweep is not None and owner is not None and band.y0 in sweep.cursors:
+                self._give_back(owner, sweep.cursors[band.y0], band.y1 - band.y0)
+
+    def settle(self, keys: Iterable[SweepKey]) -> None:
+        """Look again at what these sweeps still need of the ring: bands are final, or owners are gone."""
+        for key in keys:
+            sweep = self._book.sweep(key)
+            if sweep is not None:
+                self._consumed(sweep)
 
     def ack(self, peer: Peer, ack: Ack) -> None:
         """Take a cumulative acknowledgement; those of an old lease are ignored."""
@@ -207,18 +219,23 @@ class Dispatcher:
             self.reassignments += 1
             self._roster.leases_lost[grant.previous] = self._roster.leases_lost.get(grant.previous, 0) + 1
         if previous is not None:
-            previous.in_flight_bytes -= (cursor.next - cursor.acked) * (grant.y1 - grant.y0) * self._row_bytes
+            self._give_back(previous, cursor, grant.y1 - grant.y0)
             self._roster.send(previous, LeaseRevoke(*grant.key, grant.y0, cursor.lease))
         self.frames_replayed += cursor.next
         sweep.cursors[grant.y0] = Cursor(grant.lease)
         self._consumed(sweep)
 
+    def _give_back(self, owner: Peer, cursor: Cursor, rows: int) -> None:
+        owner.in_flight_bytes -= (cursor.next - cursor.acked) * rows * self._row_bytes
+
     def _consumed(self, sweep: SweepRecord) -> None:
         """Tell the ring how many frames no band needs any more."""
         if sweep.phase is not SweepPhase.ABORTED:
             holdings = self._leases.holdings(sweep.key)
-            counts = [sweep.cursors[band.y0].acked if band.y0 in sweep.cursors else 0 for band in holdings]
-            self._slots.consumed(sweep.key, min(counts, default=0))
+            # nobody acknowledges for an owner who died once the band was final
+            needed = [band for band in holdings if band.owner or not band.done]
+            counts = [sweep.cursors[band.y0].acked if band.y0 in sweep.cursors else 0 for band in needed]
+            self._slots.consumed(sweep.key, min(counts, default=sweep.total if holdings else 0))
 
     def _current(
         self, peer: Peer, key: SweepKey, y0: int, lease: int

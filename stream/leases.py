@@ -93,8 +93,12 @@ class LeaseBook:
         return self.deal_waiting()
 
     def leave(self, worker: str) -> list[Grant]:
-        """Dismiss a worker: its unfinished bands move to the living, or wait."""
+        """Dismiss a worker: its unfinished bands move to the living, or wait; its finished ones are nobody's."""
         self._handicaps.pop(worker, None)
+        for holdings in self._sweeps.values():
+            for holding in holdings:
+                if holding.done and holding.owner == worker:
+                    holding.owner = ""
         if worker in self.workers:
             self.workers.remove(worker)
         return self.deal_waiting()
@@ -131,6 +135,10 @@ class LeaseBook:
             for holding in holdings:
                 holding.done = False
         return self.deal_waiting()
+
+    def sweeps(self) -> list[SweepKey]:
+        """Return the open sweeps."""
+        return list(self._sweeps)
 
     def close_sweep(self, key: SweepKey) -> None:
         """Forget a sweep."""

@@ -134,7 +134,10 @@ class Reception:
                 )
                 self._move(grants, f"{peer.hello.name} returned it: {message.reason}")
             case FinalAccepted() if builder:
-                if self._leases.finish((message.run_uid, message.sweep), message.y0):
+                key = (message.run_uid, message.sweep)
+                whole = self._leases.finish(key, message.y0)
+                self._dispatch.settle([key])
+                if whole:
                     self.retire()
             case Goodbye() if not builder:
                 self._lose(peer.hello.name, "said goodbye", Severity.MINOR)
@@ -210,6 +213,7 @@ class Reception:
         self.changed = True
         self._state.event(severity, f"{name} is gone: {reason}")
         self._move(self._leases.leave(name), f"{name} {reason}")
+        self._dispatch.settle(self._leases.sweeps())
 
     def _move(self, grants: list[Grant], reason: str) -> None:
         self._dispatch.apply(grants)
@@ -223,9 +227,9 @@ class Reception:
         del self._book.runs[run_uid]
 
     def _forget(self, key: SweepKey) -> None:
+        self._dispatch.forget(key)
         self._leases.close_sweep(key)
         self._slots.close_sweep(key)
-        self._dispatch.forget(key)
 
     def _refuse(self, door: Door, identity: bytes, code: str, reason: str) -> None:
         self.refused += 1

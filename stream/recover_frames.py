@@ -168,7 +168,8 @@ def _copy(path: Path, part: Path, rescued: list[Rescued]) -> Parted:
                     damaged += _copy_sums(file, opening, [_row(columns, row) for row in rows], writer)
                 else:
                     damaged += _copy_frames(source, start, columns, rows, writer)
-                _append(opening, [frame for frame in rescued if frame.sweep == opening.sweep], writer)
+                lost = {index for sweep, _, index in damaged if sweep == opening.sweep}
+                _append(opening, [frame for frame in rescued if frame.sweep == opening.sweep], writer, lost)
             total = writer.count
     return Parted(start.run_uid, path, total, total - count, tuple(damaged))
 
@@ -203,9 +204,13 @@ def _copy_sums(file: FrameFile, opening: SweepStart, rows: list[dict[str, float]
     return damaged
 
 
-def _append(opening: SweepStart, rescued: list[Rescued], writer: FrameWriter) -> None:
+def _append(opening: SweepStart, rescued: list[Rescued], writer: FrameWriter, damaged: set[int]) -> None:
     for frame in rescued:
         pass_index, index = divmod(frame.number, opening.frequency_mhz.size)
+        if isinstance(writer, SumsWriter) and index in damaged:
+            # a sum begun anew would pass for that of all frames
+            _log.warning("the frames of sweep %d end here: the sum at frequency %d is damaged", frame.sweep, index)
+            return
         key = (frame.sweep, pass_index, index)
         if frame.pixels is None:
             writer.add_hole(*key)

@@ -7,7 +7,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from dashboard.encode import unpack_all
-from dashboard.hub import Hub, Viewer
+from dashboard.hub import OURS, Hub, Viewer
 from dashboard.shared_frames import frame
 from dashboard.views import VIEWS, page_description, view_of
 from stream.messages import StateUpdate
@@ -79,6 +79,15 @@ def test_what_a_publisher_dropped_is_told_once():
     assert hub.gone(viewer) == ["film/0001"]
     assert hub.gone(viewer) == []
     assert names(hub.take(viewer)) == ["run"]
+
+
+def test_a_channel_that_is_dropped_takes_no_other_along_whose_name_begins_like_it():
+    hub = Hub()
+    both = {("builder", "map/s"), ("builder", "map/sigma_zz"), ("builder", "run")}
+    hub.put_all([update(name, number) for number, (_, name) in enumerate(sorted(both))], both)
+    hub.put(update("runs", 9, OURS))
+    hub.put_all([], {("builder", "map/sigma_zz")})
+    assert [name for name in ("map/s", "map/sigma_zz", "run", "runs") if name in hub] == ["map/sigma_zz", "runs"]
 
 
 def test_nothing_grows_while_a_viewer_sleeps():

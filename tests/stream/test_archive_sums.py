@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stream.archive_hdf5 import CorruptFrameError, FrameFile, FramesError, crc32c
 from stream.archive_sums import SumsWriter
 from stream.messages import Archive, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+from stream.recover_frames import Rescued, part_again
 from stream.sums import SPARE, SUMS, SumsError
 from tests.stream.wire import HEIGHT, WIDTH, known_cube, known_frame
 
@@ -173,6 +174,32 @@ def test_a_damaged_sum_is_said(tmp_path):
         raw.write(b"\0\0\0\0")
     with FrameFile(path) as file, pytest.raises(CorruptFrameError, match="frequency 1 of sweep 0"):
         list(file.planes(0))
+
+
+def test_a_damaged_sum_stays_damaged_when_a_killed_camera_s_frames_are_added(tmp_path):
+    path = tmp_path / "killed.h5"
+    with SumsWriter(tmp_path / "run.h5", START) as writer:
+        writer.add_sweep(opening())
+        for number in range(2 * COUNT):
+            append(writer, 0, number)
+        writer.flush()
+        shutil.copy(writer.path, path)
+    path.with_name("killed.h5.writing").touch()
+    with FrameFile(path) as file:
+        places = [file._dataset(name).id.get_chunk_info_by_coord((1, 0, 0)).byte_offset for name in (SUMS, SPARE)]
+    with path.open("r+b") as raw:
+        for place in places:
+            raw.seek(place)
+            raw.write(b"\x5a\x5a\x5a\x5a")
+    frames = [(number, known_frame(0, *divmod(number, COUNT))) for number in range(2 * COUNT, COUNT * PASSES)]
+    parted = part_again(path, [Rescued(0, number, 1.0, crc32c(frame), frame) for number, frame in frames])
+    assert parted is not None
+    assert (parted.damaged, parted.rescued) == (((0, 1, 1),), 1)
+    with FrameFile(path) as file:
+        assert file.complete_sweeps() == []
+        assert np.array_equal(file.plane(0, 0).pixels, known_cube(0, COUNT, 3)[0])
+        with pytest.raises(CorruptFrameError, match="frequency 1 of sweep 0"):
+            file.plane(0, 1)
 
 
 def test_holes_count_as_passes_done(tmp_path):

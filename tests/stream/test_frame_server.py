@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -27,7 +28,7 @@ from stream.link_messages import (
     ReplayRequest,
     Welcome,
 )
-from stream.messages import Archive, RunStart, RunStop, SweepStart, WorkerHealth
+from stream.messages import Archive, RunStart, RunStop, SweepAbort, SweepStart, WorkerHealth
 from stream.settings import StreamSettings
 from stream.state import StateSubscriber
 from tests.stream.wire import HEIGHT, WIDTH, KnownMaker, run_start, sweep_request, wait_for
@@ -278,6 +279,48 @@ def test_old_runs_are_forgotten_once_their_maps_are_final(make):
         return starts and starts[-1].run_uid == "run-3" and len({start.run_uid for start in starts}) == 1
 
     wait_for(newest_only, 60, "one run left")
+
+
+def test_an_aborted_sweep_gives_its_credits_back(make):
+    _, control, peer = make(KnownMaker(rate_hz=20), credit_bytes=1)
+    worker = peer("worker-0").hello()
+    begin(control)
+    grants = worker.until(LeaseGrant, 2)
+    wait_for(lambda: sum(len(given(worker, grant.lease)) for grant in grants) == 4, 60, "credits used up")
+    control.abort_sweep("run", 0)
+    worker.until(SweepAbort)
+    begin(control, passes=1, sweep=1)
+
+    def next_one():
+        worker.say(Heartbeat("worker-0", worker.epoch))
+        return any(ready.sweep == 1 for ready in worker.all(FramesReady))
+
+    wait_for(next_one, 60, "frames of the next sweep")
+
+
+def test_a_final_band_of_a_dead_worker_does_not_keep_the_ring_full(make):
+    """A worker killed between its final tile and its last acknowledgement: nobody acknowledges for it."""
+    # a ring of 1 MiB has just the 10 frames of the first sweep
+    _, control, peer = make(KnownMaker(height=224, width=224))
+    worker, builder = peer("worker-0").hello(), peer("builder", "builder").hello()
+    wait_for(lambda: builder.all(Welcome) and worker.all(Welcome), 60, "welcome")
+    begin(control, passes=1)
+    first, second = worker.until(LeaseGrant, 2)
+    assert control.wait_sent("run", 0, 60) == 10
+    builder.say(FinalAccepted("run", 0, first.y0, first.lease))  # before it is known that it died, ...
+    wait_for(lambda: builder.until(WorkerHealth)[-1].bands == 1, 60, "one band is final")
+    worker.say(Goodbye("worker-0", worker.epoch))
+    builder.until(LeaseGrant, 3)
+    builder.say(FinalAccepted("run", 0, second.y0, second.lease))  # ... and after it
+    builder.hello().until(Welcome, 2)
+    worker.epoch = "worker-0-2"
+    worker.hello().until(Welcome, 2)
+
+    def armed():
+        with contextlib.suppress(CameraRefused):  # until the frames are on disk, too
+            return control.arm(sweep_request("run", 1))
+
+    wait_for(armed, 60, "room for the next sweep")
 
 
 def test_sums_need_no_archive_when_the_ring_keeps_the_frames(make):
