@@ -202,7 +202,8 @@ class FramePump(threading.Thread):
         pixels = cast("NDArray[np.generic]", frame)
         sequence = self._ring.write(slot, mark, pixels, time.time(), archived, self._lost_in_a_row)
         self._lost_in_a_row = 0
-        self._slots.filled(key, number, slot, sequence)
+        if not self._slots.filled(key, number, slot, sequence):
+            return
         if archived:
             self._recorder.add_frame(key, number, slot)
         self.frames += 1

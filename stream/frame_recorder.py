@@ -128,6 +128,8 @@ class FrameRecorder(threading.Thread):
                 if writer is not None:
                     writer.close()
                     del self._writers[job.run_uid]
+                # a frame that still comes is of no sweep: its slot is freed, and nothing grows from run to run
+                self._sweeps = {key: sweep for key, sweep in self._sweeps.items() if key[0] != job.run_uid}
 
     def _write(self, job: _Frame) -> None:
         sweep, writer = self._sweeps.get(job.key), self._writers.get(job.key[0])

@@ -74,16 +74,17 @@ class SlotLedger:
             self._free.append(slot)
             self._changed.notify_all()
 
-    def filled(self, key: SweepKey, number: int, slot: int, sequence: int) -> None:
-        """Frame `number` is in `slot`."""
+    def filled(self, key: SweepKey, number: int, slot: int, sequence: int) -> bool:
+        """Frame `number` is in `slot`; False where its sweep was forgotten meanwhile: the slot is anyone's again."""
         with self._changed:
             sweep = self._sweeps.get(key)
             if sweep is None:
                 self._free.append(slot)
-                return
+                return False
             sweep.slots[number] = slot
             sweep.sequences[number] = sequence
             sweep.made = number + 1
+            return True
 
     def lose(self, key: SweepKey, number: int) -> None:
         """Frame `number` never came from the camera: a counted hole that takes no slot."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 
 import stream.frame_recorder
 from stream.archive_hdf5 import FrameFile, FrameWriter
+from stream.frame_pump import FramePump
 from stream.frame_recorder import FrameRecorder
 from stream.messages import NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 from stream.ring import SlotKey, create_ring, run_hash
 from stream.slots import SlotLedger
-from tests.stream.wire import HEIGHT, WIDTH, known_frame, wait_for
+from stream.sockets import Waker
+from tests.stream.wire import HEIGHT, WIDTH, KnownMaker, known_frame, sweep_request, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 KEY, COUNT = ("run", 0), 10
@@ -97,6 +100,50 @@ def test_a_frame_of_a_closed_run_frees_its_slot(tmp_path):
     bench.recorder.finish(10)
     with FrameFile(bench.path) as file:
         assert file.count == 1
+
+
+def test_a_frame_of_a_sweep_that_was_just_forgotten_is_not_recorded_from_a_slot_that_others_write(tmp_path):
+    bench, frame, waker = Bench(tmp_path), known_frame, Waker()
+
+    class Maker(KnownMaker):
+        def frame(self, pass_index, index):
+            if not held:
+                # meanwhile the plan aborts the sweep, and all others' slots are taken
+                pump.abort(KEY)
+                bench.slots.close_sweep(KEY)
+                while (slot := bench.slots.acquire(0.0)) is not None:
+                    held.append(slot)
+                return frame(0, 0, 0)
+            return frame(1, 0, 0)
+
+    held: list[int] = []
+    pump = FramePump(Maker(), bench.ring, bench.slots, bench.recorder, waker)
+    pump.start()
+    pump.send(sweep_request("run", 0, COUNT, 1), archived=True)
+    wait_for(lambda: pump.news and pump.news[-1].ended, 30, "the end of the aborted sweep")
+    bench.slots.open_sweep(("run", 1), 1, archived=True)
+    bench.recorder.add_sweep(replace(SWEEP, sweep=1, frequency_mhz=SWEEP.frequency_mhz[:1]))
+    pump.send(sweep_request("run", 1, 1, 1), archived=True)
+    wait_for(lambda: pump.news[-1].ended and pump.news[-1].key == ("run", 1), 30, "the next sweep")
+    bench.recorder.start()
+    bench.recorder.finish(10)
+    pump.finish(10)
+    waker.close()
+    with FrameFile(bench.path) as file:
+        assert np.array_equal(file.frame(1, 0, 0), frame(1, 0, 0))
+        assert all(np.array_equal(image, frame(0, p, i)) for p, i, image in file.frames(0))
+
+
+def test_nothing_of_a_closed_run_is_kept(tmp_path):
+    bench = Bench(tmp_path)
+    bench.recorder.start()
+    sweep = replace(SWEEP, sweep=1)
+    kept = weakref.ref(sweep)
+    bench.recorder.add_sweep(sweep)
+    del sweep
+    bench.recorder.close_run("run")
+    wait_for(lambda: kept() is None, 30, "the sweep is let go")
+    bench.recorder.finish(10)
 
 
 def test_a_second_file_of_the_same_run_is_refused(tmp_path):
