@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dashboard.colour import POINTS, UNRESOLVED_DARK, UNRESOLVED_GREEN, table
 from stream.maps_file import read_maps
 from stream.settings import load_settings
+from stream.stored_maps import marked_points, run_documents
 
 S_LIMITS = (0.92, 1.08)
 MARGIN_UM = 4.0
@@ -66,7 +67,7 @@ def draw(settings: FiguresProcess) -> list[Path]:
     files: list[Path] = []
     if warming:
         files.append(_save(_warming(warming), folder / "s-against-temperature.png"))
-        files.append(_save(_points(warming, settings), folder / "s-and-resistance.png"))
+        files.append(_save(points_figure(warming, settings), folder / "s-and-resistance.png"))
     if reference is not None and "sigma_zz_gpa" in reference.planes:
         files.append(_save(_stress(reference), folder / "sigma-zz.png"))
     return files
@@ -111,19 +112,21 @@ def _stress(reference: SweepPicture) -> Figure:
     return figure
 
 
-def _points(warming: list[SweepPicture], settings: FiguresProcess) -> Figure:
+def points_figure(warming: list[SweepPicture], settings: FiguresProcess) -> Figure:
     """Draw s(T) at the marked points over R(T)."""
     figure = Figure(figsize=(5.2, 4.6), layout="constrained")
     upper, lower = cast("tuple[Axes, Axes]", figure.subplots(2, 1, sharex=True, height_ratios=(2, 1)))
     temperature = [sweep.temperature_k for sweep in warming]
-    points = cast("dict[str, list[float]]", warming[0].attributes["regions"].get("points", {}))
-    pixel_um = float(warming[0].attributes["pixel_size_um"])
-    for (name, (x_um, y_um)), colour in zip(points.items(), POINTS, strict=False):
-        height, width = warming[0].planes["s"].shape
-        y, x = round(y_um / pixel_um + 0.5 * (height - 1)), round(x_um / pixel_um + 0.5 * (width - 1))
+    facts = warming[0].attributes
+    # a maps file sorts its attributes; the start document keeps the order of the rig file, so the colours of the page
+    regions = run_documents(settings.data_dir, settings.run_uid).start.get("regions") or facts["regions"]
+    points = marked_points({**facts, "regions": regions}, warming[0].planes["s"].shape)
+    for point, colour in zip(cast("list[dict[str, Any]]", points), POINTS, strict=False):
+        y, x = point["y_px"], point["x_px"]
         s = [float(sweep.planes["s"][y, x]) for sweep in warming]
         sigma = [float(sweep.planes["sigma_s"][y, x]) for sweep in warming]
-        upper.errorbar(temperature, s, sigma, fmt="*-", ms=7, lw=0.8, color=[v / 255 for v in colour], label=name)
+        rgb = [v / 255 for v in colour]
+        upper.errorbar(temperature, s, sigma, fmt="*-", ms=7, lw=0.8, color=rgb, label=point["name"])
     upper.axhline(1.0, color="0.5", lw=0.8, ls=":")
     upper.set_ylabel("s = B/H")
     upper.legend(frameon=False)

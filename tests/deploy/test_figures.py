@@ -1,0 +1,29 @@
+"""The figures of a run, as far as the page shows the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from dashboard.colour import POINTS
+from deploy.figures import FiguresProcess, SweepPicture, points_figure
+from stream.document_log import write_log
+
+ORDER = ("suppressed", "enhanced", "hole", "outside")
+"""As in the rig file, so as on the page."""
+
+
+def test_marked_points_have_the_colours_of_the_page(tmp_path: Path) -> None:
+    places = {name: [float(i), 0.0] for i, name in enumerate(ORDER)}
+    start: dict[str, Any] = {"uid": "run", "time": 0.0, "regions": {"points": places}}
+    write_log(tmp_path, "run", [("start", start)])
+    kept = {"regions": {"points": dict(sorted(places.items()))}, "pixel_size_um": 1.0}
+    planes = {name: np.ones((9, 9)) for name in ("s", "sigma_s")}
+    sweeps = [SweepPicture("WARMING", t, planes, kept) for t in (20.0, 30.0)]
+    figure = points_figure(sweeps, FiguresProcess(str(tmp_path), "run", ""))
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    shown = {name: to_rgb(cast("Any", bars).lines[0].get_color()) for name, bars in zip(names, handles, strict=True)}
+    assert shown == {name: tuple(v / 255 for v in POINTS[i]) for i, name in enumerate(ORDER)}
