@@ -31,9 +31,9 @@ class WorkerBoard:
             return
         moved = health.leases_lost - before.leases_lost
         if before.alive and not health.alive:
-            self._publisher.event(Severity.MAJOR, f"{health.worker} is lost; its bands move to others")
+            self._publisher.event(Severity.MAJOR, f"{health.worker} is lost; its bands move to others", health.worker)
         elif health.alive and not before.alive:
-            self._publisher.event(Severity.NO_ALARM, f"{health.worker} is back")
+            self._publisher.event(Severity.NO_ALARM, f"{health.worker} is back", health.worker)
         if moved > 0:
             self._publisher.event(Severity.MINOR, f"{moved} bands of {health.worker} were given to others")
 

@@ -45,7 +45,7 @@ class Publisher(Protocol):
         """Make this the newest value of the channel."""
         ...
 
-    def event(self, severity: Severity | str, text: str) -> None:
+    def event(self, severity: Severity | str, text: str, about: str = "") -> None:
         """Add a line to the events."""
         ...
 
@@ -184,10 +184,10 @@ class Monitor:
             return
         if before[0] != now[0]:
             text = f"{row.label} answers again" if now[0] else f"{row.label}: no answer from {row.value_pv}"
-            self.publisher.event(Severity.NO_ALARM if now[0] else Severity.MAJOR, text)
+            self.publisher.event(Severity.NO_ALARM if now[0] else Severity.MAJOR, text, f"{row.key} link")
         else:
             value = f"{header['value']:.5g} {row.unit}" if isinstance(header["value"], float) else "no value"
-            self.publisher.event(now[1], f"{row.label}: {now[1]} at {value}")
+            self.publisher.event(now[1], f"{row.label}: {now[1]} at {value}", row.key)
 
     def header(self, row: Watched) -> Json:
         """Return what is published of a device."""

@@ -64,9 +64,17 @@ class StatePublisher:
         """
         self._server.put(StateUpdate(self._source, "", 0, channel, time.time(), header, arrays))
 
-    def event(self, severity: Severity | str, text: str) -> None:
-        """Add a line to the channel `events` (its last 200 are kept)."""
+    def event(self, severity: Severity | str, text: str, about: str = "") -> None:
+        """Add a line to the channel `events` (its last 200 are kept).
+
+        Parameters
+        ----------
+        about
+            What it is about, where it may pass: a later line of this source about the same with NO_ALARM says that it has.
+        """
         line: Json = {"time_s": time.time(), "severity": str(severity), "source": self._source, "text": text}
+        if about:
+            line["about"] = about
         self._events.append(line)
         self.publish("events", {"events": list(self._events)})
 

@@ -101,6 +101,19 @@ export class WorkersPanel extends Panel {
   }
 }
 
+/** Of events, newest first: the warnings that a later event of the same source about the same says to have passed. */
+function passed(events) {
+  const [newest, over] = [new Map(), new Set()];
+  for (const event of events) {
+    if (!event.about) continue;
+    const key = `${event.source} ${event.about}`;
+    if (event.severity !== "NO_ALARM" && newest.has(key)) over.add(event);
+    else if (event.severity !== "NO_ALARM") newest.delete(key);
+    else newest.set(key, event);
+  }
+  return over;
+}
+
 export class EventsPanel extends ManyPanel {
   get values() { return this.store.all("events/"); }
 
@@ -110,13 +123,18 @@ export class EventsPanel extends ManyPanel {
     const events = this.values.flatMap((v) => (v.header.events ?? []).map((event) => ({ source: v.source, ...event })));
     if (!events.length) return;
     events.sort((a, b) => b.time_s - a.time_s);
-    const warnings = events.filter((e) => e.severity !== "NO_ALARM").length;
-    this.sub.textContent = warnings ? `${warnings} ${warnings === 1 ? "warning" : "warnings"}` : "";
+    const over = passed(events);
+    const told = events.filter((e) => e.severity !== "NO_ALARM").length;
+    const open = told - over.size;
+    const words = open ? [`${open} ${open === 1 ? "warning" : "warnings"}`] : [];
+    if (over.size) words.push(`${over.size} passed`);
+    write(this.sub, words.join(" · "));
     this.body.replaceChildren(make("ol", "", ...events.slice(0, 120).map((event) => {
       const item = make("li", "", make("time", "", clock(event.time_s)), make("span", "shape", shape(event.severity)), make("span", "text", event.text));
       item.dataset.severity = event.severity;
       item.title = event.text;
       item.dataset.source = event.source;
+      if (over.has(event)) item.dataset.passed = "";
       return item;
     })));
   }

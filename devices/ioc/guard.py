@@ -245,17 +245,19 @@ class Guard:
         task.add_done_callback(self._tasks.discard)
 
     def _tell(self, faults: Mapping[str, Fault]) -> None:
-        """Say what began and what passed."""
+        """Say what began and what passed; an input that is awaited after the start permits nothing, but is no news."""
+        awaited = self._watcher.awaited()
+        faults = {name: fault for name, fault in faults.items() if name not in awaited}
         for name, fault in faults.items():
             if name not in self._faults:
-                self._note(fault.text, Severity.MAJOR)
+                self._note(fault.text, Severity.MAJOR, about=name)
                 if name == "mains":
                     self._watcher.add(Record(time.time(), "break", name, text=fault.text))
                 if fault.critical:
                     self._caller.call(self._process.rig, fault.text)
         for name, fault in self._faults.items():
             if name not in faults:
-                self._note(f"passed: {fault.text}", Severity.NO_ALARM)
+                self._note(fault.over or f"passed: {fault.text}", about=name)
         self._faults = dict(faults)
 
     def _remember(self, now: Memory) -> None:
@@ -271,10 +273,10 @@ class Guard:
         if now.cool != before.cool:
             self._note("a zero-field cool begins" if now.cool else "the zero-field cool is over")
 
-    def _note(self, text: str, severity: Severity = Severity.NO_ALARM) -> None:
+    def _note(self, text: str, severity: Severity = Severity.NO_ALARM, about: str = "") -> None:
         """Add an event to the ledger, the log and the page."""
         self._watcher.add(Record(time.time(), "event", text=text))
-        self._publisher.event(severity, f"guard: {text}")
+        self._publisher.event(severity, f"guard: {text}", about)
         log.info("%s", text)
 
 

@@ -45,6 +45,8 @@ class Fault:
     """Stays until a person acknowledges it."""
     critical: bool = False
     """A person is called."""
+    over: str = ""
+    """What is said once it has passed; empty where `text` says it."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,11 @@ def faults_now(now: Situation, rules: GuardSettings) -> dict[str, Fault]:
         found["thermometers"] = Fault(text, {**NOTHING_MOVES, "cryostat": FREEZE}, critical=True)
     for name, instrument in SILENT.items():
         if name in now.lost:
-            found[name] = Fault(f"{name} does not answer", {instrument: FREEZE})
+            found[name] = Fault(f"{name} does not answer", {instrument: FREEZE}, over=f"{name} answers again")
     for name, effects in UNSEEN.items():
         if name in now.silent:
-            found[name] = Fault(f"{name} does not answer, which [guard.inputs] names", effects)
+            text = f"{name} does not answer, which [guard.inputs] names"
+            found[name] = Fault(text, effects, over=f"{name} answers again")
     return found
 
 

@@ -70,6 +70,8 @@ def watched_pvs(devices: DevicesSettings, inputs: GuardInputs) -> WatchedPvs:
 
 SILENT_S = 3.0
 """How long a PV may be away before it counts as silent, s: a guard that starts finds them one after the other."""
+START_S = 30.0
+"""How long a PV that has never answered is awaited before that is told, s: a guard may start before its IOC."""
 
 
 class Watcher:
@@ -89,6 +91,8 @@ class Watcher:
         self.lost: dict[str, float] = dict.fromkeys(pvs.read, time.monotonic())
         """Readings whose PV does not answer -> since when, s."""
         self._heard = heard or (lambda: None)
+        self._never = set(pvs.read)
+        self._begun = time.monotonic()
         self._records: list[Record] = []
         self._kept: list[Any] = []
 
@@ -104,6 +108,7 @@ class Watcher:
     def take(self, name: str, value: float) -> None:
         """Take a reading."""
         self.lost.pop(name, None)
+        self._never.discard(name)
         if not math.isfinite(value):
             return
         self.values[name] = value
@@ -126,6 +131,10 @@ class Watcher:
         """Return the readings whose PV has not answered for longer than `SILENT_S`."""
         now = time.monotonic()
         return frozenset(name for name, since in self.lost.items() if now - since > SILENT_S)
+
+    def awaited(self) -> frozenset[str]:
+        """Return the readings that have not answered yet since the start, while that is to be expected (`START_S`)."""
+        return frozenset(self._never if time.monotonic() - self._begun < START_S else ())
 
     def add(self, record: Record) -> None:
         """Add what else belongs into the ledger."""

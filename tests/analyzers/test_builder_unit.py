@@ -59,7 +59,7 @@ class _Publisher:
     def publish(self, channel: str, header: dict[str, object], _arrays: Mapping[str, object] | None = None) -> None:
         self.channels[channel] = header
 
-    def event(self, severity: object, text: str) -> None:
+    def event(self, severity: object, text: str, about: str = "") -> None:
         self.texts.append((str(severity), text))
 
     def forget(self, prefix: str) -> None:

@@ -210,6 +210,11 @@ def test_decision_phases_progress_and_events_are_told(driver, served):
     assert "70 K was chosen, since 38 % of the superconducting pixels" in story
     assert "where s returns to 1, that pixel has passed its Tc" in text(driver, "#what")
     assert "▲" in text(driver, ".events ol")
+    # a door that was open is shut again: of the two warnings one stands
+    door = [{"time_s": 1.0 + i, "severity": s, "source": "guard", "text": "a door", "about": "door"}
+            for i, s in enumerate(("MAJOR", "NO_ALARM"))]  # fmt: skip
+    served.subscriber.publish("guard", "events", {"events": door}, {})
+    wait_for(driver, "document.querySelector('.events .sub').textContent === '1 warning · 1 passed'", 20)
     tiles = driver.execute_script("return [...document.querySelectorAll('.tile')].map((t) => t.className)")
     assert tiles.count("tile ") == 7
     assert tiles.count("tile now") == 1

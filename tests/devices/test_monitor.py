@@ -34,7 +34,7 @@ class Heard:
             self.times.setdefault(channel, deque(maxlen=200)).append(time.monotonic())
             self.condition.notify_all()
 
-    def event(self, severity, text) -> None:
+    def event(self, severity, text, about="") -> None:
         with self.condition:
             self.events.append((str(severity), text))
             self.condition.notify_all()
@@ -139,7 +139,7 @@ from devices.monitor import Monitor, connect, watched_devices
 from devices.settings import DevicesSettings, MagnetSettings
 class Say:
     def publish(self, channel, header): print(json.dumps({"channel": channel, **header}), flush=True)
-    def event(self, severity, text): print(json.dumps({"event": text, "severity": str(severity)}), flush=True)
+    def event(self, severity, text, about=""): print(json.dumps({"event": text, "severity": str(severity)}), flush=True)
 monitor = Monitor(watched_devices(DevicesSettings(prefix="MON:", magnet=MagnetSettings(field_z_gauss=""))), Say())
 kept = connect(monitor)
 monitor.run()

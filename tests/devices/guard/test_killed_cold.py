@@ -21,11 +21,13 @@ def test_an_ioc_that_is_restarted_in_the_cold_makes_the_history_unknown_and_rest
     rig = make_guarded(twin=replace(SMALL, start_temperature_k=60.0))  # cold still when it comes back
     rig.session("cryostat=150", *COLD)
     assert rig.history() == "ZFC_FW"
+    assert "does not answer" not in rig.log("guard")  # it started before the IOC: that is no news
     rig.kill("ioc")
     rig.until("GUARD:MAGNET:PERMIT", 0)
     assert "field_z_gauss does not answer" in rig.get("GUARD:FAULTS", text=True)
     rig.start("ioc")
     rig.until("GUARD:MAGNET:PERMIT", 1)
+    assert "field_z_gauss answers again" in rig.log("guard")
     assert rig.history() == "UNKNOWN"
     assert "stopped answering" in rig.get("GUARD:HISTORY_REASON", text=True)
     assert rig.get("CRYO:SAMPLE_K_RBV") < RULES.normal_above_k
