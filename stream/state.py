@@ -70,7 +70,7 @@ class StatePublisher:
         Parameters
         ----------
         about
-            What it is about, where it may pass: a later line of this source about the same with NO_ALARM says that it has.
+            What it is about, where it may pass: a later line about the same with NO_ALARM says that it has.
         """
         line: Json = {"time_s": time.time(), "severity": str(severity), "source": self._source, "text": text}
         if about:
