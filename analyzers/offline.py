@@ -22,10 +22,8 @@ from analyzers.rescue import Unresolved, keep_unresolved
 from analyzers.settings import AnalysisSettings
 from analyzers.storage import MapStore
 from stream.archive_hdf5 import FrameFile
-from stream.messages import Archive, FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
-
-ROOM_TEMPERATURE_K = 300.0
-"""Temperature assumed of a measurement that names none, K: that of `stream.ingest_run`, so that its maps are equal."""
+from stream.measured_state import MeasuredState
+from stream.messages import Archive, NoiseModel, RunMode, RunStart, SweepRole, SweepStart
 
 Progress = Callable[[int, int], None]
 """Called with (sweeps done, sweeps in all)."""
@@ -91,8 +89,14 @@ def maps_of_measurement(
     settings: AnalysisSettings,
     run_uid: str = "file",
     threads: int = 0,
+    measured: MeasuredState | None = None,
 ) -> OfflineRun:
-    """Make the maps of one pass held in memory, as of a run with a single sweep; arguments as `fit_measurement`."""
+    """Make the maps of one pass held in memory, as of a run with a single sweep; arguments as `fit_measurement`.
+
+    `measured` says where it was taken; what is assumed without it is what `stream.ingest_run` assumes, so that the maps
+    are equal.
+    """
+    at = measured or MeasuredState()
     _, height, width = frames.shape
     start = RunStart(
         run_uid=run_uid,
@@ -102,10 +106,10 @@ def maps_of_measurement(
         dtype=frames.dtype.str,
         noise=noise,
         analysis=settings.to_json(),
+        pixel_size_um=at.pixel_size_um,
     )
     run = RunMaps.of(start)
-    state = StatePoint(ROOM_TEMPERATURE_K, ROOM_TEMPERATURE_K, ROOM_TEMPERATURE_K, 0.0, FieldHistory.UNKNOWN)
-    sweep = SweepStart(run_uid, 0, SweepRole.SINGLE, state, np.asarray(frequency_mhz, dtype=np.float64), passes=1)
+    sweep = SweepStart(run_uid, 0, SweepRole.SINGLE, at.state(), np.asarray(frequency_mhz, dtype=np.float64), passes=1)
     warm_up(settings)  # numba must not compile in several threads at once
     run.add(sweep, *fit_and_keep(run, sweep, _cube_of(frames), threads))
     return OfflineRun(run, {})

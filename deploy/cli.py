@@ -10,7 +10,20 @@ import typer
 
 from deploy import campaign_commands, guard_commands, keys_commands, plan_commands
 from deploy.errors import DeployError
-from deploy.options import ControlOption, DataOption, JsonOption, RigOption, SiteOption
+from deploy.options import (
+    ControlOption,
+    DataOption,
+    EverySiteOption,
+    FieldOption,
+    IngestDataOption,
+    JsonOption,
+    NewSiteOption,
+    PixelSizeOption,
+    RigOption,
+    SiteOption,
+    StoredSiteOption,
+    TemperatureOption,
+)
 from deploy.output import emit_json
 from deploy.places import explain, require_apart, require_file
 from deploy.signals import catch_termination
@@ -48,7 +61,7 @@ def demo(
 def up(
     rig: RigOption = "twin-s1",
     data: DataOption = None,
-    site: SiteOption = None,
+    site: NewSiteOption = None,
     allow_control: ControlOption = False,
     json_file: JsonOption = None,
 ) -> None:
@@ -66,7 +79,7 @@ def up(
 
 
 @app.command(epilog="Example: nvdac down --site demo-1")
-def down(site: SiteOption = None) -> None:
+def down(site: EverySiteOption = None) -> None:
     """End every running site, or the one named; data stay."""
     from deploy.down import end_sites
 
@@ -79,7 +92,7 @@ def down(site: SiteOption = None) -> None:
 
 
 @app.command(epilog="Example: nvdac status --json -   (exit code 3: a process does not serve)")
-def status(site: SiteOption = None, json_file: JsonOption = None) -> None:
+def status(site: EverySiteOption = None, json_file: JsonOption = None) -> None:
     """Show the running sites and their processes."""
     from deploy.status import site_rows
 
@@ -125,11 +138,14 @@ def ingest(
     ] = 0,
     lines: Annotated[int, typer.Option(help="Resonances per spectrum, stored with the run.", min=1, max=8)] = 2,
     sample: Annotated[str, typer.Option(help="Name of the sample.")] = "",
-    data: DataOption = None,
+    temperature_k: TemperatureOption = None,
+    field_gauss: FieldOption = None,
+    pixel_size_um: PixelSizeOption = None,
+    data: IngestDataOption = None,
     site: SiteOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Make a measured file a run in Tiled like any other, and print its uid."""
+    """Make a measured file a run in Tiled like any other; prints its uid, and on standard error where it is."""
     from deploy.files import ingest_file, read_options
 
     require_file(json_file, "--json")
@@ -145,12 +161,15 @@ def ingest(
         read_noise_electrons,
         accumulations,
     )
-    uid, notes = ingest_file(file, options, lines, sample, data, site)
-    for note in notes:
+    given = (temperature_k, field_gauss, pixel_size_um)
+    result = ingest_file(file, options, lines, sample, data, site, given)
+    for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
-    emit_json({"uid": uid, "notes": notes}, json_file)
+    emit_json(result, json_file)
     if json_file is None:
-        typer.echo(uid)
+        of_site = f", the folder of the running site {result['site']}" if result["site"] else ""
+        typer.echo(f"the run is in {result['data']}{of_site}", err=True)
+        typer.echo(result["uid"])
 
 
 @app.command(epilog="Example: nvdac replay 3f2a --lines 2 --speed max")
@@ -165,7 +184,7 @@ def replay(
         bool, typer.Option("--policy", help="Replay the decisions instead: what the policy would do on the run today.")
     ] = False,
     data: DataOption = None,
-    site: SiteOption = None,
+    site: StoredSiteOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Send a stored run's frames through the same stream, workers and builder, and store the maps."""
@@ -220,12 +239,16 @@ def fit(
         int | None,
         typer.Option("--bin", help="Sum N x N pixels; the run's own if not given.", min=1, max=16),
     ] = None,
+    temperature_k: TemperatureOption = None,
+    field_gauss: FieldOption = None,
+    pixel_size_um: PixelSizeOption = None,
     data: DataOption = None,
-    site: SiteOption = None,
+    site: StoredSiteOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Fit a file or a stored run without any server and write the maps."""
     from deploy.files import fit_to_file, read_options
+    from deploy.fit_said import fit_text
 
     require_file(json_file, "--json")
     require_apart(file=file_or_uid, frequency=frequency if Path(frequency).is_file() else None, out=out, json=json_file)
@@ -240,12 +263,18 @@ def fit(
         read_noise_electrons,
         accumulations,
     )
-    result = fit_to_file(file_or_uid, options, lines, out, data, site, joint, bin_px)
+    given = (temperature_k, field_gauss, pixel_size_um)
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    result = fit_to_file(file_or_uid, options, lines, out, data, site, joint, bin_px, given, say)
     for note in result["notes"]:
         typer.echo(f"note: {note}", err=True)
     emit_json(result, json_file)
     if json_file is None:
-        typer.echo(f"{out}: {result['resolved']} of {result['pixels']} pixels resolved, {result['seconds']:.2f} s")
+        for text in fit_text(result):
+            typer.echo(text)
 
 
 @app.command(epilog="Example: nvdac recover --data data/nvdac   (exit code 4: something measured is lost)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ from tqdm import tqdm
 
 from deploy import processes
 from deploy.errors import DeployError
+from deploy.fit_said import line_notes, line_rows, median_chi2, replaced, wait_for_kernels
 from deploy.launch import DATA_FLOOR_MIB
 from deploy.places import require_file, require_space
 from deploy.site import Site, find_site, running_sites
 from deploy.stored import find_frames
 from deploy.up import default_data_dir
 from stream.ingest import IngestError, IngestOptions, Measurement, read_measurement
+from stream.measured_state import measured_state
 
 if TYPE_CHECKING:
     from analyzers.offline import OfflineRun
@@ -27,6 +30,27 @@ if TYPE_CHECKING:
     from stream.messages import RunStart
 
 DEFAULT_LINES = 2
+Given = tuple[float | None, float | None, float | None]
+"""Temperature (K), field (G) and pixel size (um) of a file; None: assumed, and said so."""
+NOTHING_GIVEN: Given = (None, None, None)
+
+
+class _Clock:
+    """Time that went into the kernels, which is not the fit's."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.kernels_s = 0.0
+        self._say = say
+
+    def kernels(self, settings: AnalysisSettings) -> None:
+        """Load or compile what a fit with these settings needs."""
+
+        def prepare() -> None:
+            from analyzers.fitting import warm_up
+
+            warm_up(settings)
+
+        self.kernels_s += wait_for_kernels(prepare, self._say)
 
 
 def read_options(
@@ -55,9 +79,15 @@ def read_options(
 
 
 def ingest_file(
-    file: Path, options: IngestOptions, lines: int, sample: str, data: Path | None, site_name: str | None
-) -> tuple[str, list[str]]:
-    """Make a file a run in Tiled and return (uid, notes on what was guessed).
+    file: Path,
+    options: IngestOptions,
+    lines: int,
+    sample: str,
+    data: Path | None,
+    site_name: str | None,
+    given: Given = NOTHING_GIVEN,
+) -> dict[str, Any]:
+    """Make a file a run in Tiled and return uid, data folder, and notes on what was guessed.
 
     A running site's Tiled takes it; without one, Tiled is started on the data folder for as long as it takes.
 
@@ -70,7 +100,8 @@ def ingest_file(
     from stream.catalog import CatalogError, catalog
     from stream.ingest_run import IngestRun, ingest_run
 
-    run = IngestRun(analysis=line_settings(lines).to_json(), sample=sample, source=file.name)
+    state, assumed = measured_state(*given)
+    run = IngestRun(line_settings(lines).to_json(), sample, source=file.name, measured=state, state_notes=(*assumed,))
     measurement = _read(file, options)
     data_dir, site = _place(data, site_name)
     require_space(data_dir, measurement.frames.nbytes / 2**20 + DATA_FLOOR_MIB, "the run")
@@ -79,7 +110,12 @@ def ingest_file(
             uid = ingest_run(measurement, data_dir, run, client)
     except (IngestError, CatalogError) as error:
         raise DeployError(str(error)) from error
-    return uid, measurement.notes
+    return {
+        "uid": uid,
+        "data": str(data_dir),
+        "site": site.name if site else "",
+        "notes": [*measurement.notes, *assumed],
+    }
 
 
 def fit_to_file(
@@ -91,6 +127,8 @@ def fit_to_file(
     site_name: str | None,
     joint: bool = False,
     bin_px: int | None = None,
+    given: Given = NOTHING_GIVEN,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Fit a measured file, a frames file or a stored run, and write the maps.
 
@@ -106,7 +144,8 @@ def fit_to_file(
 
     _require_out(out)
     begin = time.perf_counter()
-    run, notes = _fit(file_or_uid, options, lines, data, site_name, bin_px)
+    clock = _Clock(say)
+    run, notes = _fit(file_or_uid, options, lines, data, site_name, bin_px, given, clock)
     parts = _parts(run)
     if not parts:
         raise DeployError(f"{file_or_uid}: no sweep is complete ({sum(run.incomplete.values())} frames are missing)")
@@ -115,10 +154,13 @@ def fit_to_file(
         if run.maps.settings.bin_px != 1:
             raise DeployError("--joint fits camera pixels: leave --bin out, or give --bin 1")
         parts["joint"] = _joint_part(file_or_uid, run, data, site_name)
+    notes += replaced(out)
     try:
         write_parts(out, parts)
     except MapsFileError as error:
         raise DeployError(str(error)) from error
+    swept = [part.planes for part in parts.values() if "line_status" in part.planes]
+    rows = [line_rows(planes) for planes in swept]
     status = np.stack([np.asarray(part.planes["status"]) for part in parts.values() if "status" in part.planes])
     return {
         "run_uid": run.maps.start.run_uid,
@@ -127,8 +169,11 @@ def fit_to_file(
         "sweeps": len(status),
         "pixels": int(status.size),
         "resolved": int(np.count_nonzero(status == 0)),
-        "seconds": round(time.perf_counter() - begin, 3),
-        "notes": notes,
+        "lines": rows,
+        "chi2": [median_chi2(planes) for planes in swept],
+        "seconds": round(time.perf_counter() - begin - clock.kernels_s, 3),
+        "kernels_seconds": round(clock.kernels_s, 3),
+        "notes": notes + (line_notes(rows[0]) if len(rows) == 1 else []),
     }
 
 
@@ -170,17 +215,23 @@ def _fit(
     data: Path | None,
     site_name: str | None,
     bin_px: int | None,
+    given: Given,
+    clock: _Clock,
 ) -> tuple[OfflineRun, list[str]]:
     """Return the maps, and notes on what was guessed."""
     path = Path(file_or_uid)
+    if path.is_dir():
+        raise DeployError(f"{file_or_uid} is a folder, and no file to fit; check the path, or give a run uid")
     if not path.is_file():
         if path.suffix or os.sep in file_or_uid or path.exists():
             raise DeployError(f"no file {file_or_uid}; check the path, or give a run uid")
         path = find_frames(file_or_uid, data, site_name)
     elif not _is_frames_file(path):
         settings = line_settings(DEFAULT_LINES if lines is None else lines)
-        return _fit_measurement(path, options, _binned(settings, bin_px))
-    return _fit_frames(path, lines, bin_px), []
+        return _fit_measurement(path, options, _binned(settings, bin_px), given, clock)
+    if given != NOTHING_GIVEN:
+        raise DeployError("--temperature-k, --field-gauss and --pixel-size-um are for files; a run knows its own")
+    return _fit_frames(path, lines, bin_px, clock), []
 
 
 def _binned(settings: AnalysisSettings, bin_px: int | None) -> AnalysisSettings:
@@ -188,16 +239,22 @@ def _binned(settings: AnalysisSettings, bin_px: int | None) -> AnalysisSettings:
     return settings if bin_px is None else dataclasses.replace(settings, bin_px=bin_px)
 
 
-def _fit_measurement(path: Path, options: IngestOptions, settings: AnalysisSettings) -> tuple[OfflineRun, list[str]]:
+def _fit_measurement(
+    path: Path, options: IngestOptions, settings: AnalysisSettings, given: Given, clock: _Clock
+) -> tuple[OfflineRun, list[str]]:
     """Fit a measured file; the estimator is loaded once the file has been found good."""
     measurement = _read(path, options)
+    clock.kernels(settings)
     from analyzers.offline import maps_of_measurement
 
-    run = maps_of_measurement(measurement.frames, measurement.frequency_mhz, measurement.noise, settings)
-    return run, list(measurement.notes)
+    state, assumed = measured_state(*given)
+    run = maps_of_measurement(
+        measurement.frames, measurement.frequency_mhz, measurement.noise, settings, measured=state
+    )
+    return run, [*measurement.notes, *assumed]
 
 
-def _fit_frames(path: Path, lines: int | None, bin_px: int | None) -> OfflineRun:
+def _fit_frames(path: Path, lines: int | None, bin_px: int | None, clock: _Clock) -> OfflineRun:
     """Fit every sweep of a frames file, with a progress bar."""
     from stream.archive_hdf5 import FrameFile, FramesError
 
@@ -206,9 +263,11 @@ def _fit_frames(path: Path, lines: int | None, bin_px: int | None) -> OfflineRun
 
     try:
         with FrameFile(path) as file, tqdm(total=len(file.sweeps), unit="sweep", desc="fit", disable=None) as bar:
+            settings = _binned(stored_settings(file.start, lines), bin_px)
+            clock.kernels(settings)
             from analyzers.offline import fit_run
 
-            return fit_run(file, _binned(stored_settings(file.start, lines), bin_px), progress=step)
+            return fit_run(file, settings, progress=step)
     except FramesError as error:
         raise DeployError(str(error)) from error
     except ValueError as error:

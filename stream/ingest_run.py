@@ -20,7 +20,8 @@ from stream.document_log import write_log
 from stream.hdf5_errors import HDF5_ERRORS, reason, require_room
 from stream.ingest import IngestError, Measurement
 from stream.maps_file import sync
-from stream.messages import FieldHistory, Json, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+from stream.measured_state import MeasuredState
+from stream.messages import Json, RunMode, RunStart, SweepRole, SweepStart
 from stream.paths import documents_path, frames_path
 
 _LOG = logging.getLogger(__name__)
@@ -42,14 +43,12 @@ class IngestRun:
     """Name of the rig."""
     source: str = ""
     """Name of the file it came from."""
-    pixel_size_um: float = 1.0
-    """Edge of one pixel at the sample, um."""
     regions: Json = field(default_factory=dict[str, object])
     """Named polygons in um from the image centre."""
-    temperature_k: float = 300.0
-    """Sample temperature, K."""
-    field_gauss: float = 0.0
-    """Applied field along the culet normal, G."""
+    measured: MeasuredState = field(default_factory=MeasuredState)
+    """Temperature, field and pixel size."""
+    state_notes: tuple[str, ...] = ()
+    """Which of them were assumed, one sentence each."""
 
 
 def ingest_run(measurement: Measurement, data_dir: str | Path, run: IngestRun, catalog: Any = None) -> str:
@@ -100,7 +99,7 @@ def _metadata(measurement: Measurement, run: IngestRun) -> Json:
         "rig": run.rig,
         "analysis": run.analysis,
         "noise": dataclasses.asdict(measurement.noise),
-        "ingest": {"source": run.source, "notes": measurement.notes},
+        "ingest": {"source": run.source, "notes": [*measurement.notes, *run.state_notes]},
     }
 
 
@@ -115,14 +114,12 @@ def _openings(measurement: Measurement, run: IngestRun, run_uid: str, time_s: fl
         noise=measurement.noise,
         analysis=run.analysis,
         regions=run.regions,
-        pixel_size_um=run.pixel_size_um,
+        pixel_size_um=run.measured.pixel_size_um,
         sample=run.sample,
         rig=run.rig,
         time_s=time_s,
     )
-    t = run.temperature_k
-    state = StatePoint(t, t, t, run.field_gauss, FieldHistory.UNKNOWN)
-    return start, SweepStart(run_uid, 0, SweepRole.SINGLE, state, measurement.frequency_mhz, 1)
+    return start, SweepStart(run_uid, 0, SweepRole.SINGLE, run.measured.state(), measurement.frequency_mhz, 1)
 
 
 def _write_frames(path: Path, measurement: Measurement, start: RunStart, sweep: SweepStart) -> None:

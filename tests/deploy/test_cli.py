@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import h5py
 import numpy as np
 import pytest
 
+from deploy import fit_said
+from deploy.fit_said import line_notes, wait_for_kernels
 from deploy.rig_file import RIGS
+from stream.maps_file import read_maps
 from tests.deploy.command import User, one_line
 
 COMMANDS = ("demo", "up", "down", "status", "session", "ingest", "replay", "fit", "doctor", "worker", "keys")
@@ -253,6 +257,46 @@ def test_json_on_standard_output_stands_alone(user: User, files: Path) -> None:
     assert (numbers["pixels"], numbers["out"]) == (12, "maps.h5")
     assert result.stderr.count("note: ") == len(numbers["notes"]) > 0
     assert (user.folder / "maps.h5").exists()
+    ((line,),) = numbers["lines"]
+    assert line["centre_mhz"] == pytest.approx(2870.0, abs=0.5)
+    assert 100 * line["contrast"] == pytest.approx(-10.0, abs=1.0)
+    assert any("300 K assumed; give --temperature-k" in note for note in numbers["notes"])
+
+
+def test_a_fit_prints_its_lines_and_says_what_it_replaces(user: User, files: Path) -> None:
+    (user.folder / "maps.h5").touch()
+    state = ("--temperature-k", 77, "--field-gauss", 40, "--pixel-size-um", 0.3)
+    result = user.run("fit", files / "good.npz", *NAMED, "--lines", 2, *state)
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.startswith("  line ")]
+    assert len(rows) == 2
+    assert all("MHz, contrast" in row and "% of the pixels resolved" in row for row in rows)
+    assert "median reduced chi2" in result.stdout
+    assert "maps.h5 was there and is replaced" in result.stderr
+    assert "may not be a line (try --lines 1)" in result.stderr
+    assert "assumed; give" not in result.stderr
+    assert read_maps(user.folder / "maps.h5")[1]["temperature_k"] == 77.0
+
+
+def test_a_weak_line_and_one_that_is_resolved_nowhere_are_named() -> None:
+    depths = {"strong": -0.1, "weak": -0.01, "shallow": -0.05, "none": None}
+    rows = [{"centre_mhz": 0.0, "contrast": depth, "fwhm_mhz": 1.0, "resolved": 1.0} for depth in depths.values()]
+    assert line_notes(rows) == [
+        "line 1: its contrast is 10 times smaller than the strongest's; it may not be a line (try --lines 2)",
+        "line 3: no pixel resolves it; it may not be a line (try --lines 2)",
+    ]
+    assert line_notes(rows[:1]) == []
+    assert line_notes([{**rows[3]}]) == []
+
+
+def test_a_wait_for_kernels_is_said_only_where_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    heard = threading.Event()
+    assert wait_for_kernels(lambda: None, said.append) < fit_said.SILENT_S
+    monkeypatch.setattr(fit_said, "SILENT_S", 0.0)
+    wait_for_kernels(lambda: heard.wait(20), lambda text: said.append(text) or heard.set())
+    (line,) = said
+    assert "compiling the kernels" in line
 
 
 def test_json_in_a_file_replaces_the_file_as_a_whole(user: User) -> None:

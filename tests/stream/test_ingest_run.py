@@ -15,6 +15,7 @@ from stream.catalog import catalog
 from stream.document_log import read_documents
 from stream.ingest import IngestError, IngestOptions, Measurement, read_measurement
 from stream.ingest_run import IngestRun, ingest_run
+from stream.measured_state import MeasuredState, measured_state
 from stream.messages import FieldHistory, NoiseModel, RunMode, SweepRequest, SweepRole
 from stream.paths import documents_path, frames_path
 from stream.replay import ReplayMaker
@@ -27,7 +28,9 @@ MEASUREMENT = Measurement(
     NoiseModel("estimated", 14.6, accumulations=30),
     ["the axis order is a guess"],
 )
-RUN = IngestRun({"lines": 2}, sample="S0", source="m.mat", temperature_k=295.0, field_gauss=80.0)
+RUN = IngestRun(
+    {"lines": 2}, sample="S0", source="m.mat", measured=MeasuredState(295.0, 80.0, 0.5), state_notes=("said",)
+)
 
 
 def files(folder):
@@ -41,6 +44,7 @@ def test_frames_file_and_log(tmp_path):
         start, (sweep,) = file.start, file.complete_sweeps()
         assert (start.run_uid, start.mode, start.height, start.width, start.dtype) == (uid, RunMode.LIVE, 4, 5, "<f4")
         assert (start.noise, start.analysis, start.sample) == (MEASUREMENT.noise, {"lines": 2}, "S0")
+        assert start.pixel_size_um == 0.5
         assert start.frames_path == str(file.path)
         assert (sweep.role, sweep.passes, sweep.state.temperature_k) == (SweepRole.SINGLE, 1, 295.0)
         assert (sweep.state.field_gauss, sweep.state.history) == (80.0, FieldHistory.UNKNOWN)
@@ -50,9 +54,19 @@ def test_frames_file_and_log(tmp_path):
     assert documents["start"]["plan_name"] == "ingest"
     assert documents["start"]["analysis"] == {"lines": 2}
     assert documents["start"]["noise"]["source"] == "estimated"
-    assert documents["start"]["ingest"] == {"source": "m.mat", "notes": ["the axis order is a guess"]}
+    assert documents["start"]["ingest"] == {"source": "m.mat", "notes": ["the axis order is a guess", "said"]}
     assert documents["stop"]["exit_status"] == "success"
     assert documents["stop"]["num_events"] == {"frames": 0, "primary": 1}
+
+
+def test_what_nobody_says_of_the_state_is_assumed_and_said():
+    state, notes = measured_state(field_gauss=97.0)
+    assert state == MeasuredState(300.0, 97.0, 1.0)
+    assert notes == [
+        "temperature not in the file: 300 K assumed; give --temperature-k",
+        "pixel size not in the file: 1 um assumed; give --pixel-size-um",
+    ]
+    assert measured_state(4.2, 97.0, 0.5)[1] == []
 
 
 def test_it_can_be_replayed(tmp_path):
