@@ -50,24 +50,28 @@ class SweepLight:
             self._lamps.append((microwave, microwave.enable, "the microwave is off"))
         self._guard = guard
         self._lost_before = self._leases_lost()
+        self._loss: LightLostError | None = None
 
     def _leases_lost(self) -> int:
         return 0 if self._guard is None else int(fresh_value(self._guard.leases_lost))
 
     def check(self, sweep: int, frames_sent: int) -> None:
-        """Fail where something is off.
+        """Fail where something is off, and ever after: light that comes back does not mend the frames.
 
         Raises
         ------
         LightLostError
             Naming what is off, and why.
         """
+        if self._loss is not None:
+            raise self._loss
         for device, lamp, what in self._lamps:
             # a monitor may still be on its way: only the instrument itself makes a sweep dark
             if int(lamp.get()) == 0 and int(fresh_value(lamp)) == 0:
                 lost = self._leases_lost() > self._lost_before
                 why = refusal_of(device) or ("the session's lease was lost" if lost else "nobody says why")
-                raise LightLostError(sweep, frames_sent, f"{what}: {why}", lease_lost=lost)
+                self._loss = LightLostError(sweep, frames_sent, f"{what}: {why}", lease_lost=lost)
+                raise self._loss
 
 
 class LightLoss(Device):

@@ -15,8 +15,10 @@ from devices.waiting import FreshReading
 from plans.settings import PreconditionError, SweepSettings
 from stream.messages import Severity
 
+SUSPENDER_S = 1.0
+"""How long a suspender may take to see that the light is off, s."""
 SWEEPS_TRIED = 3
-"""How often a sweep is begun whose light went off through a lease that was lost by mistake."""
+"""How often a sweep is begun whose light went off."""
 FRAMES = "frames"
 """Name of the stream of external frames."""
 
@@ -120,8 +122,9 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
     """Take one sweep with the microwave on, and return its number.
 
     A pause lets the running sweep end; its frames are collected after the resume. A rewind before the start arms anew.
-    A sweep whose light goes off is recorded in the stream `light_loss`, gets no map, and fails with the reason; where
-    the session's lease was lost by mistake and is held again, it is taken anew.
+    A sweep whose light goes off is recorded in the stream `light_loss` and gets no map. It is taken anew where the
+    session's lease was lost by mistake and is held again, or where a suspender held the plan until the light was back;
+    else it fails with the reason.
     """
     for left in reversed(range(SWEEPS_TRIED)):
         try:
@@ -133,10 +136,26 @@ def odmr_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerat
             rig.announcer.event(Severity.MAJOR, str(loss))
             rig.light_loss.note(loss)
             yield from record("light_loss", rig.light_loss)
-            if not (loss.lease_lost and left):
+            yield from bps.checkpoint()
+            if not left:
                 raise loss from error
-            yield from bps.trigger(cast("Any", LeaseBack(rig.guard)), wait=True)
+            if loss.lease_lost:
+                yield from bps.trigger(cast("Any", LeaseBack(rig.guard)), wait=True)
+                continue
+            # A suspender that watches the light holds the plan here until somebody has put it on again.
+            yield from bps.sleep(SUSPENDER_S)
+            if not (yield from _light_is_back(rig)):
+                raise loss from error
     raise AssertionError("the last try returns or raises")
+
+
+def _light_is_back(rig: Rig) -> MsgGenerator[bool]:
+    """Tell whether shutter and microwave are on, as the instruments say; nobody puts on again what somebody put off."""
+    laser, source = cast("Any", rig.laser), cast("Any", rig.microwave)
+    for lamp in ([] if laser is None else [laser.shutter]) + ([] if source is None else [source.enable]):
+        if (yield from read_now(lamp)) != 1:
+            return False
+    return True
 
 
 def _lit_sweep(rig: Rig, plan: SweepPlan, settings: SweepSettings) -> MsgGenerator[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from ophyd import EpicsSignal
 
 from devices.camera_requests import CameraRun, CameraRunEnd, SweepPlan
 from devices.epics import DeviceError
@@ -29,6 +30,19 @@ def take(camera, passes=2):
     camera.prepare(plan(passes)).wait(20)
     camera.kickoff().wait(20)
     camera.complete().wait(60)
+
+
+@pytest.fixture(autouse=True)
+def light(bench_ioc):
+    """A sweep in the dark is none."""
+    lamps = [EpicsSignal(bench_ioc + name, name=name) for name in ("LASER:SHUTTER", "MW:ENABLE")]
+    for lamp in lamps:
+        lamp.wait_for_connection(timeout=20)
+        lamp.put(1, wait=True)
+    yield
+    for lamp in lamps:
+        lamp.put(0, wait=True)
+        lamp.destroy()
 
 
 @pytest.fixture

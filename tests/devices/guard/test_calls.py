@@ -65,9 +65,9 @@ def hook() -> Iterator[Heard]:
                 heard.fail_first -= 1
                 self.send_error(503)
                 return
+            heard.take({"path": self.path, **json.loads(body)})
             self.send_response(204)
             self.end_headers()
-            heard.take({"path": self.path, **json.loads(body)})
 
         def log_message(self, *_arguments: object) -> None:
             return
