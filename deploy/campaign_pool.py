@@ -39,7 +39,9 @@ def pool(processes: int, dask: str | None) -> Generator[Executor]:
     try:
         from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise DeployError("--dask needs the package distributed: pip install 'nvdac[dask]'") from error
+        raise DeployError(
+            "--dask needs the package distributed: .venv/bin/pip install -c constraints.txt -e '.[dask]'"
+        ) from error
     try:
         client: Any = Client(dask, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:

@@ -80,6 +80,7 @@ def _run_to_end(session: Session, rig_file: RigFile, say: Callable[[str], None])
     engine = session.engine
     say("plan: opening reference and stress at the top temperature, zero-field cool, field warming")
     table = LiveTable(list(TABLE_FIELDS), out=say)
+    table.water_mark = "plan done: run {st[uid]}"
     plan = zfc_field_warming(session.rig, history_settings(rig_file), run_info(rig_file))
     try:
         uids = cast("tuple[str, ...]", engine(plan, cast("Any", table)))

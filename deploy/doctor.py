@@ -56,7 +56,8 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
     try:
         rig = load_rig(find_rig(rig_name))
     except DeployError as error:
-        return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), "mend the file")]
+        mend = "mend the file" if _is_there(rig_name) else "name a file that is there with --rig"
+        return [*findings, Finding("rig file", False, str(error).replace("\n", "; "), mend)]
     findings += [
         _rig(rig_name, rig),
         _setup(rig_name, rig),
@@ -71,6 +72,13 @@ def examine(rig_name: str, data: Path | None, *, warm: bool) -> list[Finding]:
     if warm:
         findings.append(_warm(rig))
     return findings
+
+
+def _is_there(rig_name: str) -> bool:
+    try:
+        return find_rig(rig_name).is_file()
+    except DeployError:
+        return False
 
 
 def _python() -> Finding:
@@ -185,9 +193,12 @@ def _setup(rig_name: str, rig: RigFile) -> Finding:
 def _ports(rig: RigFile) -> Finding:
     wanted = {rig.rig.web_port: "the live page", rig.rig.tiled_port: "the Tiled server"}
     for port, what in wanted.items():
-        ours = [site.name for site in _known_sites() if port and port in (site.web_port, site.tiled_port)]
-        if ours:
-            return Finding("ports", True, f"{port} is served by site {ours[0]}, which runs")
+        holding = [site.name for site in _known_sites() if port and port in (site.web_port, site.tiled_port)]
+        if holding and holding[0] == rig.rig.name:
+            return Finding("ports", True, f"{port} is served by site {holding[0]}, which runs")
+        if holding:
+            mend = f"end it with `nvdac down --site {holding[0]}`, or change [rig] in the rig file (0: any free port)"
+            return Finding("ports", False, f"port {port} for {what} is held by site {holding[0]}", mend)
         try:
             take_port(port, what)
         except DeployError as error:

@@ -16,6 +16,8 @@ fi
 echo "nvdac: installing into $venv (first time: about a minute) ..."
 if command -v uv >/dev/null 2>&1; then
     [ -x "$venv/bin/python" ] || uv venv --quiet --python "$python" "$venv"
+    # the how-tos add extras with $venv/bin/pip, which uv leaves out
+    [ -x "$venv/bin/pip" ] || uv pip install --quiet --python "$venv/bin/python" pip
     uv pip install --quiet --python "$venv/bin/python" --constraint constraints.txt --editable ".$extras"
 else
     if ! [ -x "$venv/bin/pip" ]; then

@@ -71,7 +71,9 @@ def serve_queue(site_name: str | None, redis: str, address: str) -> int:
 def _require(redis: str) -> None:
     """Refuse where the extra or Redis is missing."""
     if importlib.util.find_spec("bluesky_queueserver") is None:
-        raise DeployError("nvdac queue needs bluesky-queueserver: pip install 'nvdac[queueserver]'")
+        raise DeployError(
+            "nvdac queue needs bluesky-queueserver: .venv/bin/pip install -c constraints.txt -e '.[queueserver]'"
+        )
     from redis import Redis
     from redis.exceptions import RedisError
 

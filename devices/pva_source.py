@@ -1,8 +1,8 @@
 """Frames of an areaDetector camera over PVAccess: NTNDArrays of a channel such as `13SIM1:Pva1:Image`.
 
-`uniqueId` numbers the frames: whatever the camera's plugins or the network drop leaves a gap that is seen. Needs p4p
-(`pip install 'nvdac[pva]'`). With an `acquire` PV each sweep is one acquisition that starts with its first frame;
-without one the camera runs by itself and the next frame that comes is the first.
+`uniqueId` numbers the frames: whatever the camera's plugins or the network drop leaves a gap that is seen. Needs p4p,
+the extra `pva`. With an `acquire` PV each sweep is one acquisition that starts with its first frame; without one the
+camera runs by itself and the next frame that comes is the first.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class PvaSource:
         try:
             client: Any = importlib.import_module("p4p.client.thread")
         except ImportError as error:
-            raise SourceLost("camera.kind `pva` needs the package p4p: pip install 'nvdac[pva]'") from error
+            raise SourceLost(
+                "camera.kind `pva` needs the package p4p: .venv/bin/pip install -c constraints.txt -e '.[pva]'"
+            ) from error
         self._gone: type[Exception] = client.Disconnected
         self._channel = channel
         self._switch = switch

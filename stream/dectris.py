@@ -178,7 +178,7 @@ def _decompressor(name: str, shape: tuple[int, int], dtype: np.dtype[Any], numbe
     try:
         importlib.import_module("hdf5plugin")
     except ImportError as error:
-        hint = "pip install 'nvdac[dectris]', or switch compression off at the detector"
+        hint = ".venv/bin/pip install -c constraints.txt -e '.[dectris]', or switch compression off at the detector"
         raise DectrisError(f"images compressed with {name} need the package hdf5plugin: {hint}") from error
     code, options = _FILTERS[name]
     file = h5py.File(f"nvdac-{number}-{name}-{dtype.str[1:]}", "w", driver="core", backing_store=False)

@@ -164,7 +164,9 @@ def _manager(library: str) -> Any:
     try:
         return importlib.import_module("pyvisa").ResourceManager(library)
     except ImportError as error:
-        raise LinkError(f"bridges need PyVISA: pip install 'nvdac[instruments]' ({error})") from error
+        raise LinkError(
+            f"bridges need PyVISA: .venv/bin/pip install -c constraints.txt -e '.[instruments]' ({error})"
+        ) from error
     except (OSError, ValueError) as error:
         raise LinkError(
             f"PyVISA has no library {library!r}: set visa_library to '@py', or '' with a vendor's VISA installed "

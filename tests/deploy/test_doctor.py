@@ -104,7 +104,12 @@ def test_a_port_in_use_and_one_that_our_own_site_serves(user: User) -> None:
         assert not found.ok
         assert f"port {port} for the live page is in use" in found.detail
     site = start_small(user)
-    found = finding("ports", changed("web_port = 0", f"web_port = {site.web_port}"))
+    rig = changed("web_port = 0", f"web_port = {site.web_port}")
+    found = finding("ports", rig)
+    assert (found.ok, found.detail) == (False, f"port {site.web_port} for the live page is held by site small")
+    assert "nvdac down --site small" in found.mend
+    rig.write_text(re.sub(r'^name = ".*?"', 'name = "small"', rig.read_text(), count=1, flags=re.MULTILINE))
+    found = finding("ports", rig)
     assert (found.ok, found.detail) == (True, f"{site.web_port} is served by site small, which runs")
 
 
@@ -137,7 +142,8 @@ def test_a_bad_rig_file_and_one_without_a_magnet() -> None:
     found = finding("rig file", changed("workers = 2", "worker = 2"))
     assert not found.ok
     assert "did you mean 'workers'?" in found.detail
-    assert not finding("rig file", "no-such-rig").ok
+    assert found.mend == "mend the file"
+    assert finding("rig file", "no-such-rig.toml").mend == "name a file that is there with --rig"
     assert not finding("rig file", changed("top_temperature_k = 150.0", "top_temperature_k = 10.0")).ok
     without = finding("rig file", changed("[devices.magnet]\n", ""))
     assert without.ok
@@ -180,8 +186,15 @@ def test_a_camera_whose_package_is_missing(
     found = finding("camera", path)
     assert not found.ok
     assert f"{package} is missing" in found.detail
-    assert found.mend == f"pip install 'nvdac[{kind}]'"
+    assert found.mend == f".venv/bin/pip install -c constraints.txt -e '.[{kind}]'"
     assert finding("camera").detail == "twin: needs nothing else"
+
+
+def test_a_camera_that_plays_frames_which_are_not_there(user: User) -> None:
+    found = finding("camera", camera_rig(user.folder, "file", "data/nvdac/frames/UID.h5"))
+    assert (found.ok, found.detail) == (False, "file: there is no data/nvdac/frames/UID.h5")
+    (user.folder / "run.h5").touch()
+    assert finding("camera", camera_rig(user.folder, "file", "run.h5")).ok
 
 
 def test_where_the_channel_of_a_camera_is_searched(user: User, monkeypatch: pytest.MonkeyPatch) -> None:

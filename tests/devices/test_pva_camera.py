@@ -230,5 +230,7 @@ def test_a_channel_that_nobody_serves_and_a_missing_package_are_said(environment
     with pytest.raises(SourceLost, match=r"NOBODY:IMAGE gives no image within 0.5 s: the channel is not there"):
         PvaSource("NOBODY:IMAGE", timeout_s=0.5)
     monkeypatch.setitem(sys.modules, "p4p.client.thread", None)
-    with pytest.raises(SourceLost, match=r"needs the package p4p: pip install 'nvdac\[pva\]'"):
+    with pytest.raises(
+        SourceLost, match=r"needs the package p4p: .venv/bin/pip install -c constraints.txt -e '.\[pva\]'"
+    ):
         PvaSource("NOBODY:IMAGE")

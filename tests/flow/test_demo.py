@@ -250,7 +250,7 @@ def test_no_frame_is_lost_and_the_numbers_hold(demo: Demo) -> None:
     assert numbers["sigma_zz_error_gpa"] <= 0.5
     assert numbers["sigma_zz_resolved_fraction"] > 0.8
     assert numbers["temperature_points"] > 5
-    assert {"fixed_ladder_points", "tc_local_error_k", "seconds", "run_uids"} <= set(numbers)
+    assert {"fixed_ladder_points", "tc_local_error_k", "seconds", "comparison_seconds", "run_uids"} <= set(numbers)
 
 
 def test_the_page_is_named_first_and_the_data_last(demo: Demo) -> None:

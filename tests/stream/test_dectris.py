@@ -134,7 +134,9 @@ def test_wider_numbers_hold_narrower_ones(detector):
 def test_a_missing_package_and_a_wrong_address_are_one_clear_line(monkeypatch):
     message = sim.image(1, 0, {"a": frames(1)[0]}, "bslz4")
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
-    with pytest.raises(DectrisError, match=r"need the package hdf5plugin: pip install 'nvdac\[dectris\]'"):
+    with pytest.raises(
+        DectrisError, match=r"need the package hdf5plugin: .venv/bin/pip install -c constraints.txt -e '.\[dectris\]'"
+    ):
         Unpacker(SHAPE).unpack(message)
     with pytest.raises(SourceLost, match="'nowhere' is no address of a detector"):
         DectrisSource("nowhere", SHAPE, "<u2")

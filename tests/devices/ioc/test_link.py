@@ -117,7 +117,7 @@ def test_a_missing_pyvisa_is_one_line_that_says_what_to_install():
         "except RuntimeError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'nvdac[instruments]'" in done.stdout
+    assert ".venv/bin/pip install -c constraints.txt -e '.[instruments]'" in done.stdout
     assert len(done.stdout.splitlines()) == 1
 
 
