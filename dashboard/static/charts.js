@@ -38,6 +38,17 @@ function drawSpectrum(surface, arrays, guides, colour, theme, held, run) {
   if (model.some((value) => value !== 0)) plot.path(ghz, model, colour, 1.8);
 }
 
+/** Mean square of the distance of the points from their model, in their standard deviations; NaN where there is no model. */
+function misfitOf({ signal, sigma, model }) {
+  let [sum, count] = [0, 0];
+  if (!model?.data.some((value) => value !== 0)) return NaN;
+  for (let i = 0; i < signal.data.length; i++) {
+    const off = (signal.data[i] - model.data[i]) / (sigma?.data[i] ?? NaN);
+    if (Number.isFinite(off)) [sum, count] = [sum + off * off, count + 1];
+  }
+  return count ? sum / count : NaN;
+}
+
 export class SpectrumPanel extends ChartPanel {
   paint() {
     const value = this.value;
@@ -47,7 +58,11 @@ export class SpectrumPanel extends ChartPanel {
     this.held ??= {};
     drawSpectrum(surface, arrays, header.guides_mhz ?? [], this.page.theme.orange, this.page.theme, this.held, header.run_uid);
     const words = [];
-    if (Number.isFinite(header.s)) words.push(`s = ${withSigma(header.s, header.sigma_s, 4)}`);
+    // Where the model misses the points by more than their noise, the noise alone would promise too much.
+    const misfit = misfitOf(arrays);
+    const widened = misfit > 1 ? header.sigma_s * Math.sqrt(misfit) : header.sigma_s;
+    if (Number.isFinite(header.s)) words.push(`s = ${withSigma(header.s, widened, 4)}`);
+    if (Number.isFinite(misfit)) words.push(`χ² ${fixed(misfit, misfit < 10 ? 2 : 0)}${misfit > 1 ? ", error widened by √χ²" : ""}`);
     if (Number.isFinite(header.temperature_k)) words.push(kelvin(header.temperature_k));
     words.push(header.final ? "final" : "running average");
     write(this.sub, words.join(" · "));
@@ -288,7 +303,7 @@ export class DecisionPanel extends Panel {
     if (!value) return;
     const { header, arrays } = value;
     const { measuring, after } = this.page.aim();
-    const now = [measuring ? "is being measured" : "", after.length ? `then ${after.slice(0, 3).map((t) => fixed(t, 0)).join(", ")} K if unchanged` : ""];
+    const now = [measuring ? "(stage) is being measured" : "(stage)", after.length ? `then ${after.slice(0, 3).map((t) => fixed(t, 0)).join(", ")} K if unchanged` : ""];
     const then = make("small", "", Number.isFinite(header.next_temperature_k) ? now.filter(Boolean).join(", ") : "");
     this.root.classList.toggle("content", header.next_temperature_k === null);
     this.next.replaceChildren(Number.isFinite(header.next_temperature_k) ? kelvin(header.next_temperature_k) : "complete", then);

@@ -78,7 +78,7 @@ function showPlan(plan) {
     bar.firstElementChild.style.width = `${100 * share}%`;
     bar.setAttribute("aria-valuenow", Math.round(100 * share));
   }
-  write($("points"), all ? `${done} of ${all} temperatures` : "–");
+  write($("points"), all ? `${done} of ${all} temperatures${phases.some(({ key }) => key === "reference") ? " (with reference)" : ""}` : "–");
   write($("left"), Number.isFinite(plan.seconds_left) && done < all ? `≈ ${duration(plan.seconds_left)} left` : "");
 }
 
@@ -108,7 +108,9 @@ function story(page, plan) {
   else if (by && state === "running") parts.push(make("b", "paused", `Pausing for ${by} at the next checkpoint`), ". ");
   if (page.sweepRuns() && sweep.frames_total) {
     const sent = Math.max(sweep.frames_sent ?? 0, camera.sweep === sweep.sweep ? camera.frames_sent ?? 0 : 0);
-    parts.push("Measuring at ", make("b", "", kelvin(sweep.temperature_k)), `, ${fixed(sweep.field_gauss, 0)} G: frame ${sent} of ${sweep.frames_total}`);
+    // Decisions are of the stage; what is mapped is the sample, which is a little off it.
+    const at = `${fixed(sweep.temperature_k, 1)} K`;
+    parts.push("Measuring at ", make("b", "", measuring ? `stage ${fixed(next, 1)} K (sample ${at})` : `sample ${at}`), `, ${fixed(sweep.field_gauss, 0)} G: frame ${sent} of ${sweep.frames_total}`);
   } else if (store.header("run").stored) {
     parts.push("Stored maps: the sweep at ", make("b", "", kelvin(sweep.temperature_k)), `, ${fixed(sweep.field_gauss, 0)} G`);
   } else if (phase) {
@@ -124,7 +126,7 @@ function story(page, plan) {
   const sure = measuring ? " if nothing changes" : "";
   if (Number.isFinite(then) && !store.header("run").finished) parts.push(" · then ", make("span", "next", kelvin(then)), sure || because(store.header("decision").reason));
   const why = measuring && !store.header("run").finished ? because(store.header("decision").reason) : "";
-  if (why) parts.push(make("span", "why", ` · ${kelvin(next)} was chosen${why}`));
+  if (why) parts.push(make("span", "why", ` · stage ${fixed(next, 1)} K was chosen${why}`));
   const told = make("p", "", ...parts);
   if (told.innerHTML !== $("story").innerHTML) $("story").replaceChildren(...told.childNodes);
   if ($("story").title !== $("story").textContent) $("story").title = $("story").textContent;

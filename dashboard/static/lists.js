@@ -174,7 +174,8 @@ export class FilmPanel extends ManyPanel {
       this.body.replaceChildren(...items);
       write(this.sub, `${done.length} done · ${planned.length} planned · same colours as the large map (${view.limits?.join("–")})`);
       const last = this.body.querySelector(".now") ?? (planned.length ? null : items.at(-1));
-      last?.scrollIntoView({ block: "nearest", inline: "center" });
+      // Not `scrollIntoView`: that would scroll the page as well.
+      if (last) this.body.scrollLeft = last.offsetLeft - (this.body.clientWidth - last.offsetWidth) / 2;
     }
     for (const tile of this.tiles.values()) this.draw(tile);
   }

@@ -169,7 +169,7 @@ export class MapPanel extends Panel {
     if (header.of_run) words.push(`joint fit of run ${String(header.of_run).slice(0, 8)}`);
     if (header.arrow_from && this.value.arrays[this.view.arrows]?.data.length) words.push(`arrows: direction from the ${header.arrow_from}, drawn to the right`);
     if (this.large) {
-      if (Number.isFinite(header.temperature_k)) words.push(`T ${fixed(header.temperature_k, 1)} K`);
+      if (Number.isFinite(header.temperature_k)) words.push(`sample ${fixed(header.temperature_k, 1)} K`);
       const sweep = this.store.header("sweep");
       if (Number.isFinite(sweep.field_gauss)) words.push(`H ${fixed(sweep.field_gauss, 0)} G`);
       const plan = this.store.header("plan");
@@ -198,22 +198,51 @@ export class MapPanel extends Panel {
     if (regions?.ruby) this.outline(context, regions.ruby, size / um, [1.5, 3]);
     if (regions?.sample) this.outline(context, regions.sample, size / um, [6, 4]);
     if (this.isOther) return;
-    const radius = this.large ? 9 : 5;
-    this.points().forEach((point, i) => {
-      const [x, y] = [this.box.x + (point.x_px + 0.5) * size, this.box.y + (point.y_px + 0.5) * size];
-      star(context, x, y, radius, pointColour(i));
-      if (!this.large) return;
-      context.font = "700 12px system-ui, 'DejaVu Sans', sans-serif";
-      const wide = context.measureText(point.name).width + 12;
-      const left = x + wide > this.box.x + this.box.width;
-      context.textAlign = left ? "right" : "left";
-      context.textBaseline = "middle";
+    const points = this.points().map((point) => ({
+      name: point.name, x: this.box.x + (point.x_px + 0.5) * size, y: this.box.y + (point.y_px + 0.5) * size,
+    }));
+    if (this.large) this.drawLabels(context, points, size, size / um);
+    points.forEach(({ x, y }, i) => star(context, x, y, this.large ? 9 : 5, pointColour(i)));
+  }
+
+  /** The names of the marked points, each where it covers neither the ruby nor the sample, with a line to its star. */
+  drawLabels(context, points, size, scale) {
+    const [cx, cy] = [this.box.x + this.box.width / 2, this.box.y + this.box.height / 2];
+    const ruby = (this.run.regions?.ruby ?? []).map(([x, y]) => [cx + x * scale, cy + y * scale]);
+    const across = (axis) => [Math.min(...ruby.map((at) => at[axis])), Math.max(...ruby.map((at) => at[axis]))];
+    const taken = points.map(({ x, y }) => ({ x0: x - 10, x1: x + 10, y0: y - 10, y1: y + 10 }));
+    const edge = this.box.y + this.box.height;
+    taken.push({ x0: this.box.x + this.box.width * 0.68, x1: this.box.x + this.box.width, y0: edge - 32, y1: edge });
+    if (ruby.length) taken.push({ x0: across(0)[0], x1: across(0)[1], y0: across(1)[0], y1: across(1)[1] });
+    const columns = this.field.shape[1];
+    const onSample = (x, y) => this.mask?.[Math.floor((y - this.box.y) / size) * columns + Math.floor((x - this.box.x) / size)] ? 1 : 0;
+    context.font = "700 12px system-ui, 'DejaVu Sans', sans-serif";
+    context.textAlign = "left";
+    context.textBaseline = "middle";
+    this.labels = [];
+    for (const { name, x, y } of points) {
+      const wide = context.measureText(name).width;
+      const label = labelPlace(x, y, wide, this.box, taken, onSample);
+      taken.push(label);
+      this.labels.push({ name, ...label });
+      const [xl, yl] = [Math.min(Math.max(x, label.x0), label.x1), (label.y0 + label.y1) / 2];
+      if (label.far) {
+        for (const [colour, width] of [["#fff", 3], ["#14171c", 1.2]]) {
+          context.strokeStyle = colour;
+          context.lineWidth = width;
+          context.beginPath();
+          line(context, x, y, xl, Math.min(Math.max(y, label.y0), label.y1));
+          context.stroke();
+        }
+      }
       context.lineWidth = 3;
       context.strokeStyle = "#fff";
-      context.strokeText(point.name, x + (left ? -12 : 12), y);
+      context.strokeText(name, label.x0, yl);
       context.fillStyle = "#14171c";
-      context.fillText(point.name, x + (left ? -12 : 12), y);
-    });
+      context.fillText(name, label.x0, yl);
+    }
+    this.overlay.dataset.labels = JSON.stringify(this.labels);
+    this.overlay.dataset.ruby = ruby.length ? JSON.stringify([...across(0), ...across(1)]) : "";
   }
 
   points() {
@@ -243,21 +272,29 @@ export class MapPanel extends Panel {
   drawScaleBar(context, size) {
     const um = this.pixelUm;
     if (!um) return;
-    const length = [1, 2, 5, 10, 20, 50, 100, 200, 500].findLast((l) => (l / um) * size <= this.box.width * 0.28) ?? 1;
+    const length = [1, 2, 5, 10, 20, 50, 100, 200, 500].findLast((l) => (l / um) * size <= (this.large ? this.box.width * 0.28 : 36)) ?? 1;
     const width = (length / um) * size;
+    context.font = "600 11px system-ui, 'DejaVu Sans', sans-serif";
+    context.textAlign = "center";
+    context.textBaseline = "bottom";
+    if (!this.large) {
+      // A small map has no corner to spare: it goes below the colour bar.
+      const [x, y] = [this.box.x + this.box.width + 26, this.box.y + this.box.height - 3];
+      context.fillStyle = this.page.theme.soft;
+      context.fillRect(x - width / 2, y - 3, width, 2.5);
+      context.fillText(`${length} µm`, x, y - 4);
+      return;
+    }
     const bottom = this.box.y + this.box.height - 6;
     // A marked point is not to lie under it: then it goes to the other corner.
     const [rows, columns] = this.field.shape;
     const taken = this.points().some((p) => p.y_px > 0.88 * rows && p.x_px > 0.55 * columns);
-    context.font = "600 11px system-ui, 'DejaVu Sans', sans-serif";
     const plate = Math.max(width, context.measureText(`${length} µm`).width) + 12;
     const right = taken ? this.box.x + 6 + plate : this.box.x + this.box.width - 6;
     context.fillStyle = "rgb(12 14 18 / .82)";
     context.fillRect(right - plate, bottom - 24, plate, 24);
     context.fillStyle = "#fff";
     context.fillRect(right - (plate + width) / 2, bottom - 8, width, 3);
-    context.textAlign = "center";
-    context.textBaseline = "bottom";
     context.fillText(`${length} µm`, right - plate / 2, bottom - 9);
   }
 
@@ -266,7 +303,7 @@ export class MapPanel extends Panel {
     const { limits, view } = this;
     const words = this.large && view.low_means ? 26 : 5;
     const top = Math.max(words, this.box.y + words);
-    const tall = Math.min(height, this.box.y + this.box.height) - top - words;
+    const tall = Math.min(height, this.box.y + this.box.height) - top - words - (this.large ? 0 : 22);
     const x = left + (this.large ? room - 82 : 8);
     const wide = this.large ? 16 : 9;
     for (let i = 0; i < 256; i++) {
@@ -421,6 +458,28 @@ function sign(text, draw) {
   canvas.width = canvas.height = 30;
   draw(canvas.getContext("2d"));
   return make("span", "", canvas, text);
+}
+
+/**
+ * Where a label `wide` px goes that belongs to a star at (x, y): around it, nearer ones first. What is `taken` and the edge of
+ * the box count most, then the sample below it, then how far off it is. `far`: so far that it needs a line to its star.
+ */
+function labelPlace(x, y, wide, box, taken, onSample) {
+  let best = null;
+  for (const far of [0, 26, 50, 80, 115]) {
+    for (let k = 0; k < 16; k++) {
+      const [dx, dy] = [Math.cos((k * Math.PI) / 8), Math.sin((k * Math.PI) / 8)];
+      const [cx, cy] = [x + dx * (13 + far + wide / 2), y + dy * (18 + far)];
+      const place = { x0: cx - wide / 2, x1: cx + wide / 2, y0: cy - 7, y1: cy + 7, far: far > 0 };
+      if (place.x0 < box.x + 2 || place.x1 > box.x + box.width - 2 || place.y0 < box.y + 2 || place.y1 > box.y + box.height - 2) continue;
+      const met = taken.filter((t) => place.x0 < t.x1 && place.x1 > t.x0 && place.y0 < t.y1 && place.y1 > t.y0).length;
+      let covered = 0;
+      for (let i = 0; i < 9; i++) covered += (onSample(place.x0 + (i * wide) / 8, cy - 5) + onSample(place.x0 + (i * wide) / 8, cy + 5)) / 18;
+      const cost = 10 * met + covered + far / 160;
+      if (!best || cost < best.cost - 1e-9) best = { ...place, cost };
+    }
+  }
+  return best ?? { x0: x + 12, x1: x + 12 + wide, y0: y - 7, y1: y + 7, far: false };
 }
 
 function lineOf([x0, y0], [x1, y1]) { return { x0, y0, x1, y1 }; }

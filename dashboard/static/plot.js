@@ -31,7 +31,7 @@ export function range(lists, margin = 0.06, least = 0) {
 export class Plot {
   /** A plot in a box {x, y, width, height} of a context, over x in `xs` and y in `ys`. */
   constructor(context, box, xs, ys, theme) {
-    Object.assign(this, { context, box, xs, ys, theme });
+    Object.assign(this, { context, box, xs, ys, theme, written: [] });
     context.font = FONT;
     context.lineJoin = "round";
   }
@@ -45,7 +45,9 @@ export class Plot {
     c.fillStyle = theme.soft;
     c.lineWidth = 1;
     const across = ticks(...this.xs, box.width / 70);
-    const up = ticks(Math.min(...this.ys), Math.max(...this.ys), box.height / 34);
+    const [low, high] = [Math.min(...this.ys), Math.max(...this.ys)];
+    // One tick alone gives no scale.
+    const up = [34, 20, 14].map((px) => ticks(low, high, box.height / px)).find(({ at }) => at.length > 1) ?? ticks(low, high, 3);
     c.beginPath();
     for (const value of across.at) line(c, this.x(value), box.y, this.x(value), box.y + box.height);
     for (const value of up.at) line(c, box.x, this.y(value), box.x + box.width, this.y(value));
@@ -172,12 +174,15 @@ export class Plot {
     });
   }
 
-  /** Text with a halo of the panel's colour, kept inside the box. */
+  /** Text with a halo of the panel's colour, kept inside the box and below the words that are there already. */
   word(text, x, y, colour, align = "left") {
     const { context: c, box, theme } = this;
     const width = c.measureText(text).width;
     let left = align === "right" ? x - width : align === "center" ? x - width / 2 : x;
     left = Math.min(Math.max(left, box.x + 3), box.x + box.width - width - 3);
+    const meets = (word) => left < word.right + 4 && left + width + 4 > word.left && Math.abs(y - word.y) < 13;
+    for (let other = this.written.find(meets); other && y < box.y + box.height - 26; other = this.written.find(meets)) y = other.y + 13;
+    this.written.push({ left, right: left + width, y });
     c.save();
     c.textAlign = "left";
     c.textBaseline = "top";

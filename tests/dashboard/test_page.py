@@ -196,18 +196,29 @@ def test_frames_that_the_camera_lost_are_counted_beside_the_workers(driver, serv
     wait_for(driver, "document.body.textContent.includes('3 lost by the camera')")
 
 
+def test_the_error_of_the_mean_spectrum_is_widened_by_its_misfit(driver, served):
+    open_page(driver, served)
+    source, channel, header, arrays = next(p for p in served.experiment.publications() if p[1] == "spectrum/mean")
+    served.subscriber.publish(source, channel, header, {**arrays, "sigma": arrays["sigma"] / 10})
+    wait_for(driver, "document.querySelector('[data-key=mean] .sub').textContent.includes('error widened by √χ²')", 20)
+    shown = text(driver, "[data-key=mean] .sub")
+    assert float(shown.split("±")[1].split()[0]) > 5 * header["sigma_s"]
+
+
 def test_decision_phases_progress_and_events_are_told(driver, served):
     open_page(driver, served)
-    told = "70 Kis being measured, then 74, 78, 82 K if unchanged"
+    told = "70 K(stage) is being measured, then 74, 78, 82 K if unchanged"
     wait_for(driver, f"document.querySelector('.next-value')?.textContent === '{told}'")
     assert "expected to lose diamagnetism" in text(driver, ".reason")
     states = driver.execute_script("return [...document.querySelectorAll('#phases li')].map((li) => li.dataset.state)")
     assert states == ["done", "done", "done", "now", "next"]
-    assert text(driver, "#points") == "7 of 14 temperatures"
+    assert text(driver, "#points") == "7 of 14 temperatures (with reference)"
     assert text(driver, "#left") == "≈ 2 min left"
     story = text(driver, "#story")
-    assert story.startswith("Measuring at 70 K, 97 G: frame 312 of 480 · then 74 K if nothing changes")
-    assert "70 K was chosen, since 38 % of the superconducting pixels" in story
+    assert story.startswith(
+        "Measuring at stage 70.0 K (sample 70.0 K), 97 G: frame 312 of 480 · then 74 K if nothing changes"
+    )
+    assert "stage 70.0 K was chosen, since 38 % of the superconducting pixels" in story
     assert "where s returns to 1, that pixel has passed its Tc" in text(driver, "#what")
     assert "▲" in text(driver, ".events ol")
     # a door that was open is shut again: of the two warnings one stands
@@ -257,7 +268,7 @@ def test_a_sweep_that_has_just_begun_does_not_blank_what_the_last_one_found(driv
             served.subscriber.publish(source, channel, header | {"sweep": 9, "temperature_k": 74.1}, nothing)
     wait_for(driver, "document.querySelector('[data-key=s] .sub').textContent.includes('74.1 K has no values yet')")
     assert driver.execute_script(f"return {PIXELS % 's'}") == before
-    assert "T 70.0 K" in text(driver, "[data-key=s] .sub")
+    assert "sample 70.0 K" in text(driver, "[data-key=s] .sub")
 
 
 def test_nothing_leaves_the_host(driver, served):
@@ -326,7 +337,7 @@ def test_the_theme_can_be_changed_and_is_kept(driver, served):
 
 
 @pytest.mark.parametrize("where", ["live", "stress", "gallery", "runs", "system"])
-@pytest.mark.parametrize(("width", "height"), [(2560, 1440), (1920, 1080), (1280, 800)])
+@pytest.mark.parametrize(("width", "height"), [(2560, 1440), (1920, 1080), (1280, 1000)])
 def test_everything_fits_without_scrolling(driver, served, width, height, where):
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -57,7 +57,7 @@ def test_a_stored_run_is_played_in_the_same_page_and_cannot_be_taken_for_a_live_
     replaying(driver, shelved)
     assert text(driver, "#run-detail").endswith("stored maps, played again")
     wait_for(driver, "document.querySelector('#playback .at').textContent.startsWith('sweep 4 of 4')", 20)
-    assert "T 44.0 K" in text(driver, "[data-key=s] .sub")
+    assert "sample 44.0 K" in text(driver, "[data-key=s] .sub")
     assert text(driver, "#points") == "4 of 4 temperatures"
     # Nothing of the present moment stays on the page: neither instruments nor camera nor processes.
     for key in ("devices", "frame", "workers", "events"):
@@ -81,10 +81,10 @@ def test_a_replay_can_be_held_and_wound_back(driver, shelved):
     slider = driver.find_element(By.CSS_SELECTOR, "#playback input")
     slider.send_keys(Keys.HOME)
     wait_for(driver, "document.querySelector('#playback .at').textContent.startsWith('sweep 1 of 4')")
-    wait_for(driver, "document.querySelector('[data-key=s] .sub').textContent.includes('T 20.0 K')")
+    wait_for(driver, "document.querySelector('[data-key=s] .sub').textContent.includes('sample 20.0 K')")
     wait_for(driver, "document.querySelector('.reason').textContent === 'because of sweep 0'")
     slider.send_keys(Keys.ARROW_RIGHT)
-    wait_for(driver, "document.querySelector('[data-key=s] .sub').textContent.includes('T 28.0 K')")
+    wait_for(driver, "document.querySelector('[data-key=s] .sub').textContent.includes('sample 28.0 K')")
     time.sleep(1.2)
     assert text(driver, "#playback .at").startswith("sweep 2 of 4")  # it is held
 

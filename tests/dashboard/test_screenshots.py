@@ -37,7 +37,7 @@ def shots(tmp_path):
     return folder
 
 
-SIZES = {1280: 800, 1920: 1080, 2560: 1440}
+SIZES = {1280: 720, 1920: 1080, 2560: 1440}
 CUT_OFF = """
 const main = document.querySelector('main:not([hidden])');
 return [...main.querySelectorAll('h2, th, td, .tile b, .name, .next-value, .reason, .waiting')].filter((e) => {
@@ -80,3 +80,25 @@ def test_every_page_has_a_picture_in_both_themes_and_all_sizes(driver, full, sho
     assert driver.execute_script(CUT_OFF) == []
     assert complaints(driver) == []
     assert path.stat().st_size > 20_000
+
+
+def test_a_low_window_scrolls_and_labels_keep_off_the_ruby(driver, full):
+    size = {"width": 1456, "height": 676, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    driver.get("about:blank")
+    full.publish()
+    driver.get(f"{full.url}#live")
+    wait_for(driver, READY["live"], 30)
+    wait_for(driver, "document.querySelector('[data-key=decision] canvas').clientHeight > 90")
+    assert driver.execute_script("return document.body.scrollHeight > innerHeight && document.body.scrollTop === 0")
+    for said in ("#story", "#what"):
+        assert driver.execute_script(
+            f"const e = document.querySelector('{said}'); return e.scrollWidth <= e.clientWidth"
+        )
+    overlay = "document.querySelector('[data-key=s] .overlay').dataset"
+    labels, (left, right, top, bottom) = driver.execute_script(
+        f"return [{overlay}.labels, {overlay}.ruby].map(JSON.parse)"
+    )
+    assert {label["name"] for label in labels} == {"suppressed", "enhanced"}
+    for label in labels:
+        assert label["x1"] < left or label["x0"] > right or label["y1"] < top or label["y0"] > bottom
