@@ -26,6 +26,7 @@ from deploy.campaign_steps import Steps
 from deploy.campaign_tiled import TiledMaps
 from deploy.errors import DeployError
 from deploy.output import write_whole
+from deploy.stored import folders_hint
 from stream.catalog import CatalogError
 from stream.digests import json_digest
 from stream.maps_file import MapsFileError, is_maps_file, write_parts
@@ -122,7 +123,7 @@ def find_runs(request: CampaignRequest) -> list[RunFacts]:
         Where there is none, or Tiled does not answer.
     """
     if not request.data_dir.is_dir():
-        raise DeployError(f"no data folder {request.data_dir}; check --data")
+        raise DeployError(f"no data folder {request.data_dir}; check --data{folders_hint()}")
     try:
         if request.tiled_uri:
             runs = runs_in_catalog(request.tiled_uri, request.query)
@@ -131,7 +132,9 @@ def find_runs(request: CampaignRequest) -> list[RunFacts]:
     except CatalogError as error:
         raise DeployError(str(error)) from error
     if not runs:
-        raise DeployError(f"no run in {request.data_dir} is what was asked for; see its documents/ and frames/")
+        raise DeployError(
+            f"no run in {request.data_dir} is what was asked for; see its documents/ and frames/{folders_hint()}"
+        )
     return runs
 
 

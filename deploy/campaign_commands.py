@@ -13,7 +13,9 @@ from deploy.options import JsonOption
 from deploy.output import emit_json
 from deploy.places import require_file
 
-DataOption = Annotated[Path, typer.Option("--data", help="Data folder with the runs.")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Data folder with the runs, such as data/nvdac or data/demo-DATE-N.")
+]
 
 
 def campaign(
@@ -149,9 +151,9 @@ def register(
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    app.command(epilog="Example: nvdac campaign --data data/nvdac --sample S1 --out campaign")(campaign)
+    app.command(epilog="Example: nvdac campaign --data DATA --sample S1 --out campaign")(campaign)
     app.command(epilog="Example: nvdac report campaign --formats pdf,png --export csv,nexus")(report)
     app.command(
         epilog="Example: nvdac register la.tif ni.tif --unit at% --sample S3 --run 3f2a --points points.csv --out s3.h5"
     )(register)
-    app.command(epilog="Example: nvdac diff 3f2a 1c9e 77ab --data data/nvdac")(diff)
+    app.command(epilog="Example: nvdac diff 3f2a 1c9e 77ab --data DATA")(diff)

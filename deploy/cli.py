@@ -102,6 +102,8 @@ def status(site: EverySiteOption = None, json_file: JsonOption = None) -> None:
     if json_file is None:
         for row in rows:
             typer.echo(f"{row['site']}  {row['url']}  data in {row['data']}")
+            if row["driver"]:
+                typer.echo(f"  driven by {row['driver']}")
             for process in row["processes"]:
                 typer.echo(f"  {process['name']:<12} {process['state']:<10} {process['detail']}")
         if not rows:

@@ -54,18 +54,22 @@ def driving(site: Site, what: str) -> Generator[None]:
 
 def driver_pid(site: Site) -> int:
     """Return the id of the process that drives the site; 0 where none does."""
+    return int(driver(site).rpartition(" ")[2].rstrip(")") or 0)
+
+
+def driver(site: Site) -> str:
+    """Return who drives the site, such as `nvdac session (process 1234)`; empty where nobody does."""
     try:
         handle = os.open(_lock(site), os.O_RDONLY)
     except OSError:
-        return 0
+        return ""
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.read(handle, 200).decode()
-        return int(text.rpartition(" ")[2].rstrip(")") or 0)
+        return os.read(handle, 200).decode()
     finally:
         os.close(handle)
-    return 0
+    return ""
 
 
 def ask_to_leave(site: Site, timeout_s: float) -> None:

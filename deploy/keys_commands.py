@@ -80,8 +80,11 @@ def list_() -> None:
     from stream.keys import KeysError, allowed
 
     try:
-        for key, name in allowed().items():
+        admitted = allowed()
+        for key, name in admitted.items():
             typer.echo(f"{name:<16} {key}")
+        if not admitted:
+            typer.echo("nobody is admitted; admit a host: nvdac keys allow NAME KEY", err=True)
     except KeysError as error:
         raise DeployError(str(error)) from error
 

@@ -11,6 +11,7 @@ from analyzers.campaign.align import align, on_run_pixels, ratio_of
 from analyzers.campaign.load_maps import DESCRIPTIONS, UNITS, CampaignError
 from analyzers.fitmap import UNITS as FIT_UNITS
 from deploy.errors import DeployError
+from deploy.stored import folders_hint
 from stream.image_files import ImageFileError, read_plane
 from stream.maps_file import MapsFileError, MapsPart, read_maps, write_parts
 from stream.stored_maps import read_some, stored_runs
@@ -50,7 +51,7 @@ def register_chemistry(
     """
     found = [one for one in stored_runs(data_dir) if one.run_uid.startswith(run)]
     if len(found) != 1:
-        raise DeployError(f"{len(found)} runs with maps begin with {run!r} in {data_dir}; name one")
+        raise DeployError(f"{len(found)} runs with maps begin with {run!r} in {data_dir}; name one{folders_hint()}")
     try:
         maps, about = read_maps(found[0].products or found[0].sweeps[0])
         facts: dict[str, Any] = dict(about)

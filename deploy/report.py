@@ -92,6 +92,8 @@ def read_campaign(campaign: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         facts: dict[str, Any] = json.loads((campaign / FACTS).read_text())
         names = part_names(campaign / PRODUCTS)
         return facts, {name: read_maps(campaign / PRODUCTS, name)[0] for name in names}
+    except FileNotFoundError as error:
+        raise DeployError(f"{campaign} holds no campaign; make it with `nvdac campaign --out {campaign}`") from error
     except (OSError, ValueError, MapsFileError) as error:
         raise DeployError(f"{campaign} holds no campaign ({error}); make it with `nvdac campaign`") from error
 

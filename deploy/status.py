@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy import processes
+from deploy.foreground import driver
 from deploy.processes import ALIVE
 from deploy.site import Site, find_site, running_sites
 
@@ -65,4 +66,11 @@ def _row(site: Site) -> dict[str, Any]:
                 + ("" if ready else ", not serving yet"),
             }
         )
-    return {"site": site.name, "url": site.web_url, "tiled": site.tiled_uri, "data": site.data_dir, "processes": rows}
+    return {
+        "site": site.name,
+        "url": site.web_url,
+        "tiled": site.tiled_uri,
+        "data": site.data_dir,
+        "driver": driver(site),
+        "processes": rows,
+    }

@@ -28,7 +28,7 @@ def find_frames(uid: str, data: Path | None, site: str | None) -> Path:
         Where no run, or more than one, has that uid.
     """
     if data is not None and not data.is_dir():
-        raise DeployError(f"no data folder {data}; check --data")
+        raise DeployError(f"no data folder {data}; check --data{folders_hint()}")
     if len(uid) < SHORTEST_UID:
         raise DeployError(f"run uid {uid!r} is too short; give at least its first {SHORTEST_UID} letters")
     folders = list(dict.fromkeys(folder.resolve() for folder in _folders(data, site) if folder.is_dir()))
@@ -42,7 +42,14 @@ def find_frames(uid: str, data: Path | None, site: str | None) -> Path:
     places = ", ".join(str(folder) for folder in folders) or "any data folder here"
     raise DeployError(
         f"no run {uid!r} in {places}; name its data folder with --data (each run is one file in its frames/)"
+        + (folders_hint() if data is not None else "")
     )
+
+
+def folders_hint() -> str:
+    """Return the data folders found below ./data as the end of a refusal; empty where there is none."""
+    below = sorted(path.parent for path in Path("data").glob("*/frames")) if Path("data").is_dir() else []
+    return f"; data folders here: {', '.join(map(str, below))} (choose with --data)" if below else ""
 
 
 def _folders(data: Path | None, site: str | None) -> Iterator[Path]:

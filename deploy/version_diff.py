@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analyzers.version import OWN_REFERENCE
 from deploy.errors import DeployError
+from deploy.stored import folders_hint
 from stream.maps_file import MapsFileError, compare_planes, read_maps
 
 Planes = dict[str, NDArray[Any]]
@@ -60,8 +61,9 @@ def _only(folder: Path, begin: str, what: str) -> Path:
     if len(exact or found) == 1:
         return (exact or found)[0]
     known = ", ".join(path.name for path in sorted(folder.glob("*/"))[:6]) or "none"
+    elsewhere = "" if found or what != "run" else folders_hint()
     many = f"{len(found)} begin" if found else "none begins"
-    raise DeployError(f"{what} {begin!r}: {many} like this in {folder}; there are {known}")
+    raise DeployError(f"{what} {begin!r}: {many} like this in {folder}; there are {known}{elsewhere}")
 
 
 def _changed_settings(facts: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,11 @@ import h5py
 import numpy as np
 import pytest
 
+from deploy.campaign import CampaignRequest, find_runs
+from deploy.errors import DeployError
+from deploy.register import register_chemistry
+from deploy.stored import find_frames
+from deploy.version_diff import diff_versions
 from stream.maps_file import part_names, read_maps
 from tests.analyzers.campaign.stored_campaign import write_load, write_remnant, write_transport
 from tests.analyzers.campaign.twin_loads import load_of, twin
@@ -226,6 +231,24 @@ def test_runs_can_be_chosen_and_none_is_one_line(nvdac, data, tmp_path):
     nowhere = nvdac("report", str(tmp_path / "nothing"))
     assert nowhere.returncode == 1
     assert "nvdac campaign" in nowhere.stderr
+    assert "Errno" not in nowhere.stderr
+
+
+def test_a_refusal_names_the_data_folders_that_are_here(tmp_path, monkeypatch):
+    (tmp_path / "data" / "demo-20260101-000000-7" / "frames").mkdir(parents=True)
+    (tmp_path / "data" / "notes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    here = r"data folders here: data/demo-20260101-000000-7 \(choose with --data\)"
+    points = Path("points.csv")
+    for data in (Path("data"), Path("data/nvdac")):
+        with pytest.raises(DeployError, match=here):
+            find_runs(CampaignRequest(data_dir=data, out=Path("campaign")))
+        with pytest.raises(DeployError, match=here):
+            diff_versions(data, "3f2a", "1c9e", "77ab")
+        with pytest.raises(DeployError, match=here):
+            register_chemistry([points], "ratio", points, "3f2a", data, Path("out.h5"), "S1")
+        with pytest.raises(DeployError, match=here):
+            find_frames("3f2a", data, None)
 
 
 def test_a_stress_map_of_another_sample_is_refused(nvdac, data, tmp_path):

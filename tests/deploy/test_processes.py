@@ -16,9 +16,10 @@ import pytest
 
 from deploy import processes
 from deploy.errors import DeployError
+from deploy.foreground import driving
 from deploy.launch import Parts, launch, make_site, wait_until_ready
 from deploy.processes import Program, python_program
-from deploy.rig_file import RigFile, RigSection
+from deploy.rig_file import RIGS, RigFile, RigSection
 from deploy.site import Site, running_sites
 from devices.settings import CameraSettings, DevicesSettings
 from tests.deploy.command import User, is_running, one_line, until
@@ -73,7 +74,7 @@ def test_a_site_is_seen_by_others_and_ends_with_its_logs_kept(user: User, small:
 
 def test_a_second_site_of_the_name_is_refused_and_the_first_goes_on(user: User, small: Site) -> None:
     rig_path = user.folder / "rig.toml"
-    rig_path.write_text('[rig]\nname = "small"\n[camera]\n[devices]\n')
+    rig_path.write_text((RIGS / "twin-s1.toml").read_text().replace('name = "twin-s1"', 'name = "small"'))
     one_line(user.run("up", "--rig", rig_path), "a site named 'small' is there already", "nvdac down --site small")
     assert is_running(pid_of(small, "web"))
     assert user.sites() == ["small"]
@@ -86,6 +87,12 @@ def test_a_killed_process_comes_back(small: Site) -> None:
     wait_until_ready(small)
     assert is_running(second)
     assert not is_running(first)
+
+
+def test_status_says_who_drives(user: User, small: Site) -> None:
+    assert "driven by" not in user.run("status").stdout
+    with driving(small, "nvdac session"):
+        assert f"  driven by nvdac session (process {os.getpid()})\n" in user.run("status").stdout
 
 
 def test_status_says_what_does_not_run(user: User, small: Site) -> None:
