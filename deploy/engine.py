@@ -28,6 +28,15 @@ FOR_PEOPLE = (DeviceError, LimitError, PreconditionError, TimeoutError)
 """What plans and devices fail with where a person has to do something; `for_people` says it in one line."""
 
 
+PAUSED = """
+paused; one of these goes on from here:
+  RE.resume()  go on with the plan
+  RE.abort()   turn microwave and laser off, end the run as aborted
+  RE.stop()    turn microwave and laser off, end the run as a success
+"""
+"""What is said where a plan is paused at the prompt."""
+
+
 class Terminated(BaseException):
     """The process is asked to end from outside; raised at a prompt, where a `SystemExit` would be only a warning."""
 
@@ -53,6 +62,7 @@ class SessionEngine(RunEngine):
         self._release = ""
         self._holding = False
         super().__init__({}, context_managers=[_Interrupt, _Termination])
+        self.pause_msg = PAUSED
         self.log.logger.addFilter(one_line)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -217,7 +227,9 @@ def _is_main() -> bool:
 
 
 def for_people(error: BaseException) -> str:
-    """Return one line that says what is wrong and what to do."""
+    """Return one line that says what is wrong and what to do; the choices where a plan is paused."""
+    if isinstance(error, RunEngineInterrupted):
+        return str(error).strip()
     text = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, TimeoutError):
         return (

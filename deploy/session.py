@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bluesky.utils import Msg, ProgressBarManager
+from bluesky.utils import Msg, ProgressBar, ProgressBarManager
 
 from deploy.control import ControlListener
 from deploy.engine import SessionEngine, say_hold
@@ -24,6 +24,25 @@ from stream.archive_tiled import DocumentArchive
 from stream.state import StatePublisher
 
 Plan = Generator[Msg, Any, Any]
+
+
+class Bars(ProgressBar):
+    """The bars of what tells how far it is; what only tells that it is under way has none."""
+
+    def update(self, pos: int, **facts: Any) -> None:
+        """Take a step of a status that is watched."""
+        if all(facts.get(name) is not None for name in ("current", "initial", "target")):
+            super().update(pos, **facts)
+
+    def draw(self) -> None:
+        """Draw the bars that there are."""
+        with self.lock:
+            every = self.meters
+            self.meters = [meter for meter in every if meter]
+            try:
+                super().draw()
+            finally:
+                self.meters = every
 
 
 class _ProgressBars(ProgressBarManager):
@@ -106,7 +125,7 @@ def open_session(site: Site, rig_file: RigFile, *, interactive: bool) -> Session
     engine.subscribe(cast("Any", archive))
     engine.ask_field = (lambda: ask_field(rig)) if interactive else say_hold
     if interactive:
-        engine.waiting_hook = cast("Any", _ProgressBars())
+        engine.waiting_hook = cast("Any", _ProgressBars(Bars))
     control = ControlListener(engine, rig.control, publisher, allowed=site.allow_control)
     control.start()
     return Session(site, rig_file, engine, rig, archive, publisher, control, lease)

@@ -48,6 +48,7 @@ def open_shell(site_name: str | None) -> None:
 
 def _prompt(site: Site, rig_file: RigFile) -> None:
     """Connect the devices and run IPython on them."""
+    from bluesky.utils import RunEngineInterrupted
     from IPython.terminal.ipapp import TerminalIPythonApp
 
     from deploy.engine import FOR_PEOPLE, Terminated
@@ -57,7 +58,7 @@ def _prompt(site: Site, rig_file: RigFile) -> None:
         application = TerminalIPythonApp.instance(user_ns=shell_names(session))
         application.initialize(["--no-banner"])
         shell: Any = application.shell
-        shell.set_custom_exc((*FOR_PEOPLE, Terminated), _say_error)
+        shell.set_custom_exc((*FOR_PEOPLE, RunEngineInterrupted, Terminated), _say_error)
         session.engine.leave = shell.ask_exit
         _leave_when_terminated(session.engine, shell)
         sys.stdout.write(BANNER.format(name=site.name, url=site.web_url))
@@ -85,7 +86,7 @@ def _leave_when_terminated(engine: Any, shell: Any) -> None:
 
 
 def _say_error(_shell: Any, _kind: Any, error: BaseException, _trace: Any, **_options: Any) -> None:
-    """Show what an instrument or a plan refuses as the one line that it is; `%tb` has the rest."""
+    """Show what an instrument or a plan refuses, or that it is paused, without a traceback; `%tb` has the rest."""
     from deploy.engine import Terminated, for_people
 
     if not isinstance(error, Terminated):

@@ -272,7 +272,8 @@ def test_an_abort_at_the_prompt_makes_safe_and_holds_the_field(
     said = len(session.read())
     session.process.send_signal(signal.SIGINT)
     session.wait_for("A 'deferred pause' has been requested", after=said)
-    session.wait_for("RE.resume()", after=said)  # at the next checkpoint
+    session.wait_for("RE.stop()", after=said)  # at the next checkpoint
+    assert "Traceback" not in session.read()[said:]
     session.type("RE.abort()")
     session.wait_for("Field: [h]old (default) or [r]amp to zero?", after=said)
     assert {name: pv(name) for name in SAFE} == SAFE
