@@ -72,8 +72,10 @@ def campaign(
         typer.echo(f"note: {told['waiting']} maps wait on disk for Tiled; run this again when it answers", err=True)
     emit_json(result, json_file)
     if json_file is None:
+        from deploy.report_words import counted
+
         typer.echo(
-            f"{result['out']}: {result['loads']} loads of {result['runs']} runs; "
+            f"{result['out']}: {counted(result['loads'], 'load')} of {counted(result['runs'], 'run')}; "
             f"{result['steps_done']} steps done, {result['steps_known']} known before"
         )
 

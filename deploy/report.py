@@ -20,16 +20,10 @@ from deploy.output import write_whole
 from deploy.report_export import check_exports, write_exports
 from deploy.report_figures import AXES, FORMATS, TITLES, axes_of, draw_part, save, svg_text
 from deploy.report_loads import ONSETS, kind_of, numbers_of, title_of
+from deploy.report_words import NAMES, has_values, said, why_unknown
 from stream.maps_file import MapsFileError, part_names, read_maps
 
 PAGE = "report.html"
-NAMES = {
-    "sigma_edge_gpa": "lowest sigma_ZZ that responds at the lowest temperature",
-    "tau_critical_gpa": "critical shear (cold response halved)",
-    "tau_from_tc_gpa": "critical shear (Tc squared extrapolated to zero; a cross-check)",
-    "la_ni_optimum": "La:Ni at which Tc peaks",
-}
-"""What each number is."""
 _STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1b1f24}
 table{border-collapse:collapse;margin:.6em 0 1.4em}td,th{border:1px solid #c8ccd2;padding:.2em .6em;text-align:left}
@@ -69,6 +63,11 @@ def write_report(
     files: list[str] = []
     drawn: list[str] = []
     for name, planes in parts.items():
+        if not has_values(planes):
+            title = TITLES.get(name) or title_of(name)
+            reason = why_unknown(name, facts["loads"])
+            drawn.append(f"<p><b>{html.escape(title)}</b> is not drawn: {html.escape(reason)}.</p>")
+            continue
         figure = draw_part(name, planes)
         files += [str(path) for path in save(figure, folder / "figures", name, formats)]
         drawn.append(f'<figure id="{name}">{svg_text(figure)}</figure>{_table(name, planes)}')
@@ -91,18 +90,24 @@ def read_campaign(campaign: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         facts: dict[str, Any] = json.loads((campaign / FACTS).read_text())
         names = part_names(campaign / PRODUCTS)
-        return facts, {name: read_maps(campaign / PRODUCTS, name)[0] for name in names}
+        return facts, {name: _planes(*read_maps(campaign / PRODUCTS, name)) for name in names}
     except FileNotFoundError as error:
         raise DeployError(f"{campaign} holds no campaign; make it with `nvdac campaign --out {campaign}`") from error
     except (OSError, ValueError, MapsFileError) as error:
         raise DeployError(f"{campaign} holds no campaign ({error}); make it with `nvdac campaign`") from error
 
 
+def _planes(planes: dict[str, Any], attributes: Any) -> dict[str, Any]:
+    """Return the planes of a part, with the length of a pixel where it is a map."""
+    pixel_um = attributes.get("pixel_size_um")
+    return planes if pixel_um is None else {**planes, "pixel_size_um": np.array(float(pixel_um))}
+
+
 def _page(facts: dict[str, Any], drawn: Iterable[str]) -> str:
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>nvdac campaign</title>'
         f"<style>{_STYLE}</style><h1>Campaign</h1>"
-        + _numbers(facts["numbers"])
+        + _numbers(facts["numbers"], facts["loads"])
         + _shear(facts["shear_tests"])
         + _transport(facts["transport"])
         + _trapped(facts["trapped"])
@@ -129,17 +134,17 @@ def _runs(uids: Iterable[str]) -> str:
     return f"<details><summary>{len(links)} runs</summary>{' '.join(links)}</details>"
 
 
-def _said(value: float | None, digits: int = 3) -> str:
-    return "not known" if value is None else f"{value:.{digits}g}"
-
-
-def _numbers(numbers: dict[str, Any]) -> str:
+def _numbers(numbers: dict[str, Any], loads: list[dict[str, Any]]) -> str:
     rows = [
         (
             html.escape(NAMES.get(name, name)),
-            f"{_said(one['value'], 4)}{' ' + one['unit'] if one['unit'] != '1' else ''}",
-            f"{_said(one['low'], 4)} to {_said(one['high'], 4)}",
-            f"{', '.join(one['levels']) or 'none'}; {_said(one['effective_blocks'])} blocks",
+            f"not known: {html.escape(why_unknown(name, loads))}"
+            if one["value"] is None
+            else f"{said(one['value'], 4)}{' ' + one['unit'] if one['unit'] != '1' else ''}",
+            "" if one["low"] is None else f"{said(one['low'], 4)} to {said(one['high'], 4)}",
+            ""
+            if one["value"] is None
+            else f"{', '.join(one['levels']) or 'none'}; {said(one['effective_blocks'])} blocks",
             _runs(one["run_uids"]),
         )
         for name, one in numbers.items()
@@ -155,10 +160,11 @@ def _shear(tests: list[dict[str, Any]]) -> str:
     rows = [
         (
             html.escape(f"{test['sample']}, load {test['load_index']}"),
-            html.escape(test["reason"]) or ("suppresses" if test["suppresses"] else "nothing found"),
-            f"{_said(test['change'])} &plusmn; {_said(test['change_sigma'], 2)}",
-            f"{_said(test['p_value'])} ({test['draws']} draws)",
-            f"{test['cells']} cells, {_said(test['effective_cells'])} effective",
+            (test["reason"] and f"not tested: {html.escape(test['reason'])}")
+            or ("suppresses" if test["suppresses"] else "nothing found"),
+            "" if test["reason"] else f"{said(test['change'])} &plusmn; {said(test['change_sigma'], 2)}",
+            "" if test["reason"] else f"{said(test['p_value'])} ({test['draws']} draws)",
+            f"{test['cells']} cells" + ("" if test["reason"] else f", {said(test['effective_cells'])} effective"),
             _runs(test["run_uids"]),
         )
         for test in tests
@@ -173,9 +179,10 @@ def _transport(loads: list[dict[str, Any]]) -> str:
     rows = [
         (
             html.escape(f"{one['sample']}, load {one['load_index']}"),
-            *("none" if one[name] is None else _said(one[name]) for name in ONSETS),
+            *("none" if one[name] is None else said(one[name]) for name in ONSETS),
             "not known" if one["drop"] is None else f"{one['drop']:.1%}",
-            html.escape(one["reason"]),
+            html.escape(one["reason"])
+            or ("R does not fall that far" if None in [one[name] for name in ONSETS] else ""),
             _runs(one["run_uids"]),
         )
         for one in loads
@@ -191,9 +198,9 @@ def _trapped(loads: list[dict[str, Any]]) -> str:
         (
             html.escape(f"{one['sample']}, load {one['load_index']}"),
             f"{one['resolved_pixels']} of {one['resolved_pixels'] + one['limited_pixels']}",
-            _said(one["median_gauss"]),
-            _said(one["high_gauss"]),
-            _said(one["median_limit_gauss"]),
+            said(one["median_gauss"]),
+            said(one["high_gauss"]),
+            said(one["median_limit_gauss"]),
             _said_zero_field(one),
             _runs(one["run_uids"]),
         )
@@ -218,11 +225,11 @@ def _loads(loads: list[dict[str, Any]]) -> str:
         (
             html.escape(load["sample"]),
             str(load["load_index"]),
-            _said(load["mean_sigma_zz_gpa"]),
+            said(load["mean_sigma_zz_gpa"]),
             f"{min(load['temperatures_k']):.1f} to {max(load['temperatures_k']):.1f} ({len(load['temperatures_k'])})",
-            _said(load["median_tc_k"]),
+            said(load["median_tc_k"]),
             str(load["pixels"]),
-            _said(load["correlation_um"], 2),
+            said(load["correlation_um"], 2),
             " ".join(
                 f'<code id="run-{html.escape(uid)}">{html.escape(uid)}</code> ({html.escape(_about_run(load, uid))})'
                 for uid in load["run_uids"]

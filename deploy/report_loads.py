@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from analyzers.campaign.by_load import LINE_CUT, RESISTANCE, TC_MAP, TRAPPED, TRAPPED_BINS
@@ -28,6 +30,8 @@ ONSETS = {
 
 CUT_SPECTRA = 11
 """Spectra that are drawn of a line."""
+BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""Lengths of scale bars, um."""
 EMPTY = "#e6e9ec"
 """Places without a value, on white paper."""
 
@@ -85,10 +89,30 @@ def _tc(planes: Planes) -> Figure:
     figure = Figure(figsize=(4.4, 3.6), layout="constrained")
     axis = figure.subplots()
     value = np.where(planes["judged"].astype(bool), planes["tc_k"], np.nan)
-    image = axis.imshow(np.ma.masked_invalid(value), cmap=on_paper("ember"), vmin=0.0)
-    axis.set(xlabel="x (px)", ylabel="y (px)")
-    figure.colorbar(image, ax=axis, label="Tc (K)")
+    low, high = np.nanpercentile(value, [2, 98]) if np.isfinite(value).any() else (0.0, 1.0)
+    image = axis.imshow(np.ma.masked_invalid(value), cmap=on_paper("ember"), vmin=low, vmax=max(high, low + 1.0))
+    _scale_bar(axis, planes)
+    figure.colorbar(image, ax=axis, label="Tc (K)", extend="both")
     return figure
+
+
+def _scale_bar(axis: Axes, planes: Planes) -> None:
+    """Draw a bar of a round length below the map, in place of pixel numbers; those where the pixel is not known."""
+    if "pixel_size_um" not in planes:
+        axis.set(xlabel="x (px)", ylabel="y (px)")
+        return
+    width = next(iter(planes.values())).shape[1]
+    pixel_um = float(planes["pixel_size_um"])
+    fits = [length for length in BAR_UM if length <= 0.3 * width * pixel_um]
+    length = fits[-1] if fits else BAR_UM[0]
+    axis.set_xticks([])
+    axis.set_yticks([])
+    place = blended_transform_factory(axis.transData, axis.transAxes)
+    right = width - 1.0
+    axis.plot([right - length / pixel_um, right], [-0.04, -0.04], "k-", lw=2, transform=place, clip_on=False)
+    axis.text(
+        right - 0.5 * length / pixel_um, -0.06, f"{length} um", transform=place, ha="center", va="top", fontsize=8
+    )
 
 
 def _cut(planes: Planes) -> Figure:
@@ -113,8 +137,8 @@ def _trapped(planes: Planes) -> Figure:
     value = np.where(judged, planes["trapped_gauss"], np.nan)
     high = float(np.nanpercentile(value, 98)) if np.isfinite(value).any() else 1.0
     image = axis.imshow(np.ma.masked_invalid(value), cmap=on_paper("acton"), vmin=0.0, vmax=high)
-    axis.set(xlabel="x (px)", ylabel="y (px)")
-    figure.colorbar(image, ax=axis, label="trapped field along [111] (G)")
+    _scale_bar(axis, planes)
+    figure.colorbar(image, ax=axis, label="trapped field along [111] (G)", extend="max")
     return figure
 
 

@@ -264,3 +264,24 @@ def test_a_stress_map_of_another_sample_is_refused(nvdac, data, tmp_path):
     result = nvdac("campaign", "S1-1-1", "--data", str(other), "--out", str(tmp_path / "c"))
     assert result.returncode == 1
     assert "is of sample 'S2'" in result.stderr
+
+
+def test_a_campaign_of_one_load_says_in_words_what_it_cannot_tell(nvdac, data, tmp_path):
+    other, out = tmp_path / "data", tmp_path / "c"
+    shutil.copytree(data / "processed" / "S1-1-1", other / "processed" / "S1-1-1")
+    done = nvdac("campaign", "--data", str(other), "--out", str(out), "--draws", "20")
+    assert done.returncode == 0, done.stderr
+    assert "1 load of 1 run;" in done.stdout
+    assert nvdac("report", str(out), "--formats", "png").returncode == 0
+    page = (out / "report.html").read_text()
+    assert "not known to not known" not in page
+    assert "not known GPa" not in page
+    facts = json.loads((out / "campaign.json").read_text())
+    unknown = [name for name, one in facts["numbers"].items() if one["value"] is None]
+    assert unknown
+    assert len(re.findall("<td>not known: [^<]{20,}; (?:there is )?1 load", page)) == len(unknown)
+    drawn = np.isfinite(read_maps(out / "campaign.h5", "boundary")[0]["tc_k"]).any()
+    assert ('id="boundary"' in page) == drawn
+    assert ("is not drawn:" in page) != drawn
+    assert "0 draws" not in page
+    assert re.search(r">\d+ um<", page)  # the scale bar of the Tc map
