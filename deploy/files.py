@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from deploy import processes
 from deploy.errors import DeployError
-from deploy.fit_said import line_notes, line_rows, median_chi2, replaced, wait_for_kernels
+from deploy.fit_said import KernelClock, line_notes, line_rows, median_chi2, replaced
 from deploy.launch import DATA_FLOOR_MIB
 from deploy.places import require_file, require_space
 from deploy.site import Site, find_site, running_sites
@@ -33,24 +33,6 @@ DEFAULT_LINES = 2
 Given = tuple[float | None, float | None, float | None]
 """Temperature (K), field (G) and pixel size (um) of a file; None: assumed, and said so."""
 NOTHING_GIVEN: Given = (None, None, None)
-
-
-class _Clock:
-    """Time that went into the kernels, which is not the fit's."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.kernels_s = 0.0
-        self._say = say
-
-    def kernels(self, settings: AnalysisSettings) -> None:
-        """Load or compile what a fit with these settings needs."""
-
-        def prepare() -> None:
-            from analyzers.fitting import warm_up
-
-            warm_up(settings)
-
-        self.kernels_s += wait_for_kernels(prepare, self._say)
 
 
 def read_options(
@@ -144,7 +126,7 @@ def fit_to_file(
 
     _require_out(out)
     begin = time.perf_counter()
-    clock = _Clock(say)
+    clock = KernelClock(say)
     run, notes = _fit(file_or_uid, options, lines, data, site_name, bin_px, given, clock)
     parts = _parts(run)
     if not parts:
@@ -153,7 +135,7 @@ def fit_to_file(
     if joint:
         if run.maps.settings.bin_px != 1:
             raise DeployError("--joint fits camera pixels: leave --bin out, or give --bin 1")
-        parts["joint"] = _joint_part(file_or_uid, run, data, site_name)
+        parts["joint"] = _joint_part(file_or_uid, run, data, site_name, clock)
     notes += replaced(out)
     try:
         write_parts(out, parts)
@@ -171,8 +153,8 @@ def fit_to_file(
         "resolved": int(np.count_nonzero(status == 0)),
         "lines": rows,
         "chi2": [median_chi2(planes) for planes in swept],
-        "seconds": round(time.perf_counter() - begin - clock.kernels_s, 3),
-        "kernels_seconds": round(clock.kernels_s, 3),
+        "seconds": round(time.perf_counter() - begin - clock.seconds, 3),
+        "kernels_seconds": round(clock.seconds, 3),
         "notes": notes + (line_notes(rows[0]) if len(rows) == 1 else []),
     }
 
@@ -216,7 +198,7 @@ def _fit(
     site_name: str | None,
     bin_px: int | None,
     given: Given,
-    clock: _Clock,
+    clock: KernelClock,
 ) -> tuple[OfflineRun, list[str]]:
     """Return the maps, and notes on what was guessed."""
     path = Path(file_or_uid)
@@ -239,12 +221,23 @@ def _binned(settings: AnalysisSettings, bin_px: int | None) -> AnalysisSettings:
     return settings if bin_px is None else dataclasses.replace(settings, bin_px=bin_px)
 
 
+def _load_kernels(settings: AnalysisSettings, clock: KernelClock) -> None:
+    """Load or compile what a fit with these settings needs."""
+
+    def prepare() -> None:
+        from analyzers.fitting import warm_up
+
+        warm_up(settings)
+
+    clock.wait(prepare)
+
+
 def _fit_measurement(
-    path: Path, options: IngestOptions, settings: AnalysisSettings, given: Given, clock: _Clock
+    path: Path, options: IngestOptions, settings: AnalysisSettings, given: Given, clock: KernelClock
 ) -> tuple[OfflineRun, list[str]]:
     """Fit a measured file; the estimator is loaded once the file has been found good."""
     measurement = _read(path, options)
-    clock.kernels(settings)
+    _load_kernels(settings, clock)
     from analyzers.offline import maps_of_measurement
 
     state, assumed = measured_state(*given)
@@ -254,7 +247,7 @@ def _fit_measurement(
     return run, [*measurement.notes, *assumed]
 
 
-def _fit_frames(path: Path, lines: int | None, bin_px: int | None, clock: _Clock) -> OfflineRun:
+def _fit_frames(path: Path, lines: int | None, bin_px: int | None, clock: KernelClock) -> OfflineRun:
     """Fit every sweep of a frames file, with a progress bar."""
     from stream.archive_hdf5 import FrameFile, FramesError
 
@@ -264,7 +257,7 @@ def _fit_frames(path: Path, lines: int | None, bin_px: int | None, clock: _Clock
     try:
         with FrameFile(path) as file, tqdm(total=len(file.sweeps), unit="sweep", desc="fit", disable=None) as bar:
             settings = _binned(stored_settings(file.start, lines), bin_px)
-            clock.kernels(settings)
+            _load_kernels(settings, clock)
             from analyzers.offline import fit_run
 
             return fit_run(file, settings, progress=step)
@@ -294,8 +287,11 @@ def _parts(run: OfflineRun) -> dict[str, Any]:
     return parts
 
 
-def _joint_part(file_or_uid: str, run: OfflineRun, data: Path | None, site_name: str | None) -> MapsPart:
+def _joint_part(
+    file_or_uid: str, run: OfflineRun, data: Path | None, site_name: str | None, clock: KernelClock
+) -> MapsPart:
     """Return the stress from the spectra of all fields of a stored run, as a part of the maps file."""
+    from analyzers.joint import warm_up
     from analyzers.joint_map import DESCRIPTIONS, UNITS
     from analyzers.joint_run import joint_of_run
     from stream.archive_hdf5 import FrameFile, FramesError
@@ -306,6 +302,7 @@ def _joint_part(file_or_uid: str, run: OfflineRun, data: Path | None, site_name:
         raise DeployError("--joint: a measured file says nothing of its field and temperature; give a stored run")
     if not path.is_file():
         path = find_frames(file_or_uid, data, site_name)
+    clock.wait(warm_up)
     try:
         with FrameFile(path) as file:
             made = joint_of_run(file, run.maps)

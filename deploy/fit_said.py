@@ -20,17 +20,25 @@ Row = dict[str, float | None]
 """What is said of one resonance; None where no pixel resolves it."""
 
 
-def wait_for_kernels(prepare: Callable[[], object], say: Callable[[str], None]) -> float:
-    """Load or compile what `prepare` does, say so where it takes its time, and return the seconds."""
-    begin = time.perf_counter()
-    told = threading.Timer(SILENT_S, say, ("compiling the kernels (first fit on this machine: about a minute)",))
-    told.daemon = True
-    told.start()
-    try:
-        prepare()
-    finally:
-        told.cancel()
-    return time.perf_counter() - begin
+class KernelClock:
+    """Time that goes into the kernels, which is not the fit's."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.seconds = 0.0
+        self._say = say
+
+    def wait(self, prepare: Callable[[], object]) -> None:
+        """Load or compile what `prepare` does, and say so where that takes its time."""
+        begin = time.perf_counter()
+        text = "compiling the kernels (first fit on this machine: about a minute)"
+        told = threading.Timer(SILENT_S, self._say, (text,))
+        told.daemon = True
+        told.start()
+        try:
+            prepare()
+        finally:
+            told.cancel()
+        self.seconds += time.perf_counter() - begin
 
 
 def line_rows(planes: Mapping[str, NDArray[Any]]) -> list[Row]:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from deploy import fit_said
-from deploy.fit_said import line_notes, wait_for_kernels
+from deploy.fit_said import KernelClock, line_notes
 from deploy.rig_file import RIGS
 from stream.maps_file import read_maps
 from tests.deploy.command import User, one_line
@@ -292,9 +292,11 @@ def test_a_weak_line_and_one_that_is_resolved_nowhere_are_named() -> None:
 def test_a_wait_for_kernels_is_said_only_where_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     heard = threading.Event()
-    assert wait_for_kernels(lambda: None, said.append) < fit_said.SILENT_S
+    KernelClock(said.append).wait(lambda: None)
     monkeypatch.setattr(fit_said, "SILENT_S", 0.0)
-    wait_for_kernels(lambda: heard.wait(20), lambda text: said.append(text) or heard.set())
+    clock = KernelClock(lambda text: said.append(text) or heard.set())
+    clock.wait(lambda: heard.wait(20))
+    assert clock.seconds > 0
     (line,) = said
     assert "compiling the kernels" in line
 

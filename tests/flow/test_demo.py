@@ -257,6 +257,8 @@ def test_the_page_is_named_first_and_the_data_last(demo: Demo) -> None:
     lines = [line for line in demo.output.splitlines() if line.strip()]
     assert lines[0].startswith("live page: http://127.0.0.1:")
     assert lines[-1].startswith(f"data: {demo.data}")
+    assert f"plan done: run {demo.run_uid}" in lines
+    assert not any("generator zfc_field_warming" in line for line in lines)
 
 
 def test_the_map_changed_while_sweeps_ran(demo: Demo) -> None:
