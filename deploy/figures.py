@@ -10,17 +10,20 @@ from typing import Any, cast
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
-from dashboard.colour import POINTS, UNRESOLVED_DARK, UNRESOLVED_GREEN, table
+from dashboard.colour import EXCLUDED, POINTS, UNRESOLVED_DARK, UNRESOLVED_GREEN, table
+from dashboard.encode import EXCLUDED_NAMES
 from stream.maps_file import read_maps
 from stream.settings import load_settings
 from stream.stored_maps import marked_points, run_documents
 
 S_LIMITS = (0.92, 1.08)
-MARGIN_UM = 4.0
+BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""Lengths of scale bars, um."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,9 @@ class SweepPicture:
     attributes: dict[str, Any]
 
 
-def colour_map(name: str) -> ListedColormap:
+def colour_map(name: str) -> Colormap:
     """Return the page's colour table as a matplotlib colour map; unresolved pixels show the dark green ground."""
-    colours = ListedColormap(table(name) / 255.0, name=name)
-    colours.set_bad("#{:02x}{:02x}{:02x}".format(*UNRESOLVED_DARK))
-    return colours
+    return ListedColormap(table(name) / 255.0, name=name).with_extremes(bad=_hex(UNRESOLVED_DARK))
 
 
 def draw(settings: FiguresProcess) -> list[Path]:
@@ -90,11 +91,11 @@ def _warming(warming: list[SweepPicture]) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False)
     image: Any = None
     for axis, sweep in zip(axes.flat, warming, strict=False):
-        image = _map(axis, sweep.planes["s"], "RdBu_r", S_LIMITS, sweep.attributes)
+        image = map_on(axis, sweep, "s", "RdBu_r", S_LIMITS)
         axis.set_title(f"{sweep.temperature_k:.1f} K", fontsize=8)
     for axis in axes.flat[len(warming) :]:
         axis.set_axis_off()
-    figure.colorbar(image, ax=axes, label="s = B/H", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="s = B/H", shrink=0.8, extend="both")
     return figure
 
 
@@ -103,8 +104,8 @@ def _stress(reference: SweepPicture) -> Figure:
     axis = figure.subplots()
     plane = reference.planes["sigma_zz_gpa"]
     limits = tuple(np.nanpercentile(plane, [2, 98])) if np.isfinite(plane).any() else (0.0, 1.0)
-    image = _map(axis, plane, "acton", cast("tuple[float, float]", limits), reference.attributes)
-    figure.colorbar(image, ax=axis, label="sigma_ZZ (GPa)")
+    image = map_on(axis, reference, "sigma_zz_gpa", "acton", cast("tuple[float, float]", limits))
+    figure.colorbar(image, ax=axis, label="sigma_ZZ (GPa)", extend="both")
     axis.set_title(
         f"normal stress at {reference.temperature_k:.0f} K, {reference.attributes['constants']['stress_constants']}",
         fontsize=8,
@@ -135,29 +136,65 @@ def points_figure(warming: list[SweepPicture], settings: FiguresProcess) -> Figu
     return figure
 
 
-def _map(axis: Axes, plane: NDArray[Any], colours: str, limits: tuple[float, float], facts: dict[str, Any]) -> Any:
-    """Draw one map in um with the sample's outline; unresolved pixels are hatched."""
+def map_on(axis: Axes, sweep: SweepPicture, name: str, colours: str, limits: tuple[float, float]) -> Any:
+    """Draw one map in um with the sample's outline; unresolved pixels hatched, excluded ones grey, as on the page."""
+    plane, facts = sweep.planes[name], sweep.attributes
     height, width = plane.shape
     half_x, half_y = 0.5 * width * float(facts["pixel_size_um"]), 0.5 * height * float(facts["pixel_size_um"])
     extent = (-half_x, half_x, half_y, -half_y)
     image = axis.imshow(
         plane, cmap=colour_map(colours), vmin=limits[0], vmax=limits[1], extent=extent, interpolation="nearest"
     )
-    missing = np.where(np.isfinite(plane), np.nan, 1.0)
-    if np.isfinite(missing).any():
+    excluded = _excluded(sweep, name)
+    missing = ~np.isfinite(plane) & ~excluded
+    if missing.any():
         x = np.linspace(-half_x, half_x, width)
         y = np.linspace(-half_y, half_y, height)
-        green = "#{:02x}{:02x}{:02x}".format(*UNRESOLVED_GREEN)
-        with mpl.rc_context({"hatch.color": green, "hatch.linewidth": 0.6}):
-            axis.contourf(x, y, np.nan_to_num(missing), levels=[0.5, 1.5], colors="none", hatches=["////"])
+        with mpl.rc_context({"hatch.color": _hex(UNRESOLVED_GREEN), "hatch.linewidth": 0.6}):
+            axis.contourf(x, y, missing.astype(float), levels=[0.5, 1.5], colors="none", hatches=["////"])
+    if excluded.any():
+        grey = ListedColormap([_hex(EXCLUDED)])
+        axis.imshow(np.ma.masked_where(~excluded, excluded), cmap=grey, extent=extent, interpolation="nearest")
     outline = np.array(facts["regions"].get("sample", []), dtype=float)
     if outline.size:
         closed = np.vstack([outline, outline[:1]])
         axis.plot(closed[:, 0], closed[:, 1], "k--", lw=0.7)
+    scale_bar(axis, half_x, 2.0 * half_x, 1.0)
+    return image
+
+
+def _excluded(sweep: SweepPicture, name: str) -> NDArray[np.bool_]:
+    """Return which pixels were left out: under ruby, leads and mask."""
+    status = sweep.planes.get({"s": "s_status", "sigma_zz_gpa": "sigma_zz_status"}[name])
+    if status is None:
+        return np.zeros(sweep.planes[name].shape, dtype=np.bool_)
+    words = cast("dict[str, str]", sweep.attributes.get("status_codes", {}))
+    codes = [int(code) for code, said in words.items() if said.partition(":")[0] in EXCLUDED_NAMES]
+    return np.isin(status, codes) & ~np.isfinite(sweep.planes[name])
+
+
+def scale_bar(axis: Axes, right: float, width_um: float, units_per_um: float) -> None:
+    """Draw a bar of a round length below a map's right corner, in place of ticks.
+
+    Parameters
+    ----------
+    right, units_per_um
+        Right edge of the map and length of a um, in units of the x axis.
+    width_um
+        Width of the map, um.
+    """
+    fits = [length for length in BAR_UM if length <= 0.3 * width_um]
+    length = fits[-1] if fits else BAR_UM[0]
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.plot([half_x - MARGIN_UM - 20, half_x - MARGIN_UM], [half_y - MARGIN_UM] * 2, "k-", lw=2)
-    return image
+    place = blended_transform_factory(axis.transData, axis.transAxes)
+    left = right - length * units_per_um
+    axis.plot([left, right], [-0.04, -0.04], "k-", lw=2, transform=place, clip_on=False, solid_capstyle="butt")
+    axis.text(0.5 * (left + right), -0.06, f"{length} um", transform=place, ha="center", va="top", fontsize=7)
+
+
+def _hex(rgb: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from analyzers.campaign.by_load import LINE_CUT, RESISTANCE, TC_MAP, TRAPPED, TRAPPED_BINS
-from deploy.figures import colour_map
+from deploy.figures import colour_map, scale_bar
 
 Planes = Mapping[str, NDArray[Any]]
 
@@ -30,17 +29,13 @@ ONSETS = {
 
 CUT_SPECTRA = 11
 """Spectra that are drawn of a line."""
-BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-"""Lengths of scale bars, um."""
 EMPTY = "#e6e9ec"
 """Places without a value, on white paper."""
 
 
-def on_paper(name: str) -> ListedColormap:
+def on_paper(name: str) -> Colormap:
     """Return the page's colour table for white paper: what has no value is light grey."""
-    colours = colour_map(name)
-    colours.set_bad(EMPTY)
-    return colours
+    return colour_map(name).with_extremes(bad=EMPTY)
 
 
 def kind_of(name: str) -> str:
@@ -101,18 +96,8 @@ def _scale_bar(axis: Axes, planes: Planes) -> None:
     if "pixel_size_um" not in planes:
         axis.set(xlabel="x (px)", ylabel="y (px)")
         return
-    width = next(iter(planes.values())).shape[1]
-    pixel_um = float(planes["pixel_size_um"])
-    fits = [length for length in BAR_UM if length <= 0.3 * width * pixel_um]
-    length = fits[-1] if fits else BAR_UM[0]
-    axis.set_xticks([])
-    axis.set_yticks([])
-    place = blended_transform_factory(axis.transData, axis.transAxes)
-    right = width - 1.0
-    axis.plot([right - length / pixel_um, right], [-0.04, -0.04], "k-", lw=2, transform=place, clip_on=False)
-    axis.text(
-        right - 0.5 * length / pixel_um, -0.06, f"{length} um", transform=place, ha="center", va="top", fontsize=8
-    )
+    width, pixel_um = next(iter(planes.values())).shape[1], float(planes["pixel_size_um"])
+    scale_bar(axis, width - 0.5, width * pixel_um, 1.0 / pixel_um)
 
 
 def _cut(planes: Planes) -> Figure:
