@@ -152,7 +152,8 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
         f"{100 * result['tc_resolved_fraction']:.1f} % of {result['tc_pixels']} pixels resolved",
         f"    {result['tc_local_error_k']:.2f} K against the sample's own Tc at the pixel: the sensor also sees "
         "the field of its surroundings",
-        f"  {result['temperature_points']} temperatures; an equidistant ladder as good has {ladder}",
+        f"  {result['temperature_points']} temperatures beside the opening reference; "
+        f"an equidistant ladder as good has {ladder}",
         f"  sigma_ZZ: median error {result['sigma_zz_error_gpa']:.2f} GPa, "
         f"{100 * result['sigma_zz_resolved_fraction']:.1f} % of the sample's pixels resolved",
     ]
