@@ -139,7 +139,11 @@ def test_a_run_is_taken_in_under_a_path_with_spaces_and_accents(user: User, file
         "ingest", folder / "mesure n°1.npz", *NAMED, "--data", folder / "d é", XDG_RUNTIME_DIR=str(runtime)
     )
     assert taken.returncode == 0, taken.stderr
+    assert f"the run is in {folder / 'd é'}" in taken.stderr
+    assert "0 G assumed; give --field-gauss" in taken.stderr
     uid = taken.stdout.strip()
+    knows = user.run("fit", uid, "--temperature-k", 4, "--data", folder / "d é", "--out", folder / "no.h5")
+    one_line(knows, "--temperature-k", "a run knows its own")
     fit = user.run("fit", uid, "--lines", 1, "--data", folder / "d é", "--out", folder / "cartes é.h5")
     assert fit.returncode == 0, fit.stderr
     assert (folder / "cartes é.h5").exists()

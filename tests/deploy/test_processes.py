@@ -236,7 +236,9 @@ def test_a_site_with_tiled_takes_what_is_ingested_and_guards_its_folder(user: Us
     assert [path for place in ("frames", "documents") for path in (data / place).glob("*")] == []
     taken = user.run(*ingest)
     assert taken.returncode == 0, taken.stderr
-    uid = json.loads(taken.stdout)["uid"]
+    told = json.loads(taken.stdout)
+    uid = told["uid"]
+    assert (told["data"], told["site"]) == (str(data), "store")
     assert (data / "frames" / f"{uid}.h5").exists()
     with user.here():
         assert [one.name for one in running_sites()] == ["store"]
