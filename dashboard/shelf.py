@@ -153,6 +153,8 @@ class Shelf:
                 continue
             planes, attributes = read_some(path, ("s", "s_status", "sigma_zz_gpa", "sigma_zz_status"), EDGE_PX)
             self._seen.add(path)
+            if not planes:  # a sweep that has neither: one without a reference whose stress is not known
+                continue
             start = cast("Any", attributes["sweep_start"])
             header: Json = {
                 "of_run": run.run_uid, "sweep": start["sweep"], "temperature_k": attributes["temperature_k"],

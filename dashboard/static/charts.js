@@ -87,7 +87,7 @@ export class InspectPanel extends ChartPanel {
       context.font = "12.5px system-ui, 'DejaVu Sans', sans-serif";
       context.fillStyle = this.page.theme.faint;
       context.textAlign = "center";
-      context.fillText(`No spectrum: ${reply.refused ?? reply.header.status}`, width / 2, height / 2);
+      context.fillText("No spectrum: the line above says why", width / 2, height / 2);
       return;
     }
     const { values, status } = reply.header;
