@@ -124,7 +124,7 @@ def test_the_places_of_a_line_are_few_apart_and_inside_it():
 
 
 def test_a_line_in_work_keeps_nobody_from_an_answer_and_is_replaced_by_the_next(page):
-    held, asked = threading.Event(), page.asked
+    held, begun, asked = threading.Event(), threading.Event(), page.asked
 
     class Slow:
         def __init__(self, asker):
@@ -132,6 +132,7 @@ def test_a_line_in_work_keeps_nobody_from_an_answer_and_is_replaced_by_the_next(
 
         def ask(self, message, timeout_s):
             if message.x1 - message.x0 == EDGE_PX:
+                begun.set()
                 assert held.wait(20)
             return self.asker.ask(message, timeout_s)
 
@@ -141,6 +142,7 @@ def test_a_line_in_work_keeps_nobody_from_an_answer_and_is_replaced_by_the_next(
     with dial(page.port) as link:
         page.publish("run")
         for number in range(50):
+            assert number == 0 or begun.wait(20)  # the first is in work before the others come
             link.send(json.dumps({"cut": {"id": number, "sweep": -1, "x0": 2, "y0": 2, "x1": 40, "y1": 40}}))
         link.send(json.dumps({"ask": {"id": 99, "sweep": -1, "y0": 1, "y1": 2, "x0": 1, "x1": 2}}))
         answered = []
