@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import multiprocessing
 import os
+import resource
 import signal
 
 import h5py
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from stream.archive_hdf5 import CorruptFrameError, FrameFile, FramesError, FrameWriter, crc32c
-from stream.messages import FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
+from stream.archive_sums import make_writer
+from stream.messages import Archive, FieldHistory, NoiseModel, RunMode, RunStart, StatePoint, SweepRole, SweepStart
 from stream.records import run_start_from_json, run_start_to_json, sweep_from_record, sweep_to_record
 
 START = RunStart(
@@ -49,6 +52,78 @@ def fill(writer: FrameWriter, number: int = 0, dtype: str = "<u2") -> None:
 def same(a: SweepStart, b: SweepStart) -> bool:
     left, right = dataclasses.asdict(a), dataclasses.asdict(b)
     return left.pop("frequency_mhz").tobytes() == right.pop("frequency_mhz").tobytes() and left == right
+
+
+@pytest.mark.parametrize("archive", [Archive.FRAMES, Archive.SUMS])
+@pytest.mark.parametrize("full_at", [(0,), (4,), (1, 4, 5)])
+def test_a_frame_that_a_full_disk_refused_is_there_once_it_was_taken(tmp_path, archive, full_at):
+    path, free = tmp_path / "run.h5", (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    start = dataclasses.replace(START, height=64, width=64, archive=archive)
+    images = np.random.default_rng(3).integers(0, 4096, (6, 64, 64)).astype("<u2")
+    with make_writer(path, start) as writer:
+        writer.add_sweep(sweep())
+        for number, image in enumerate(images):
+            one = (0, *divmod(number, 3), 2870.0, image, crc32c(image), 100.0)
+            if number in full_at:
+                writer.flush()
+                resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, free[1]))
+                try:
+                    for _ in range(3):
+                        with pytest.raises((OSError, RuntimeError)):
+                            writer.append(*one)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, free)
+            writer.append(*one)
+    with FrameFile(path) as file:
+        assert file.count == 6
+        if archive is Archive.FRAMES:
+            assert [np.array_equal(got, image) for (_, _, got), image in zip(file.frames(0), images, strict=True)] == [
+                True
+            ] * 6
+        else:
+            sums = np.stack([plane.pixels for plane in file.planes(0)])
+            assert np.array_equal(sums, images.reshape(2, 3, 64, 64).astype(np.uint32).sum(axis=0))
+
+
+def _fill_a_disk(path, start, room: int) -> None:
+    """Write three frames where the disk was full in the first; exits with 1 where it is refused ever after."""
+    free, image = (resource.RLIM_INFINITY, resource.RLIM_INFINITY), np.full((64, 64), 7, "<u2")
+    writer = make_writer(path, start)
+    writer.add_sweep(sweep())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, free[1]))
+    with contextlib.suppress(OSError, RuntimeError):
+        writer.append(0, 0, 0, 2870.0, image, crc32c(image), 100.0)
+    for _ in range(2):
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.flush()
+    resource.setrlimit(resource.RLIMIT_FSIZE, free)
+    try:
+        for number in range(writer.count, 3):
+            writer.append(0, 0, number, 2870.0, image, crc32c(image), 100.0)
+        writer.close()
+    except (OSError, RuntimeError):
+        os._exit(1)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("archive", [Archive.FRAMES, Archive.SUMS])
+def test_what_was_taken_after_the_disk_was_full_is_there(tmp_path, archive):
+    """Wherever the disk ends: within pixels, columns or HDF5's own tables (which then refuse for good, aloud)."""
+    start = dataclasses.replace(START, height=64, width=64, archive=archive)
+    taken = 0
+    for room in range(8192, 32768, 2048):
+        path = tmp_path / f"{room}.h5"
+        process = multiprocessing.get_context("fork").Process(target=_fill_a_disk, args=(path, start, room))
+        process.start()
+        process.join(60)
+        if process.exitcode == 0:
+            taken += 1
+            with FrameFile(path) as file:
+                assert file.count == 3
+                frames = [pixels for _, _, pixels in file.frames(0)] if archive is Archive.FRAMES else []
+                for pixels in frames or [plane.pixels for plane in file.planes(0)]:
+                    assert (pixels == 7).all()
+    assert taken >= 8
 
 
 def test_records_are_exact_inverses():
