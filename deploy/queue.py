@@ -107,13 +107,7 @@ def _leave(manager: subprocess.Popen[bytes], address: str) -> None:
     """Abort what runs, close the worker and end the manager."""
     if manager.poll() is None:
         deadline = time.monotonic() + LEAVE_S
-        state = _ask(address, "status")
-        if state.get("re_state") == "running":
-            _ask(address, "re_pause", option="immediate")
-            state = _until(address, deadline, lambda now: now.get("re_state") != "running")
-        if state.get("re_state") == "paused":
-            _ask(address, "re_abort")
-            _until(address, deadline, lambda now: now.get("re_state") in ("idle", None))
+        state = _abort(address, deadline)
         if state.get("worker_environment_exists"):
             _until(address, deadline, lambda now: now.get("manager_state") == "idle")
             _ask(address, "environment_close")
@@ -127,6 +121,19 @@ def _leave(manager: subprocess.Popen[bytes], address: str) -> None:
             manager.wait(10.0)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(manager.pid, 9)
+
+
+def _abort(address: str, deadline: float) -> dict[str, Any]:
+    """Abort what runs: the manager hears late of the state of its engine, and its own says whether something does."""
+    state = _ask(address, "status")
+    while state.get("manager_state", "idle") != "idle" and time.monotonic() < deadline:
+        if state.get("re_state") == "running":
+            _ask(address, "re_pause", option="immediate")
+        elif state.get("re_state") == "paused":
+            _ask(address, "re_abort")
+        time.sleep(_POLL_S)
+        state = _ask(address, "status")
+    return state
 
 
 def _ask(address: str, method: str, **parameters: Any) -> dict[str, Any]:
