@@ -25,7 +25,7 @@ class Verdict(enum.Enum):
     UNKNOWN = "unknown"
     """Its sweep has not been announced (yet)."""
     ALIEN = "alien"
-    """There is no such band in the sweep."""
+    """There is no such band in the sweep, or it is another worker's."""
 
 
 MAX_BINNING = 64
@@ -131,6 +131,8 @@ class TileLedger:
             return Verdict.DUPLICATE
         if tile.lease < band.lease:
             return Verdict.STALE_LEASE
+        if tile.lease == band.lease and tile.worker != band.worker:
+            return Verdict.ALIEN
         if tile.lease == band.lease and tile.revision <= band.revision:
             return Verdict.OLD_REVISION
         # a lease higher than any grant heard of is a grant that this tile overtook

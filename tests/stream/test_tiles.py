@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,3 +98,10 @@ def test_verdicts():
     assert book.finals() == [(KEY, 4, 6)]
     book.close_sweep(KEY)
     assert book.offer(tile(4, 7, 0, TOTAL)) is Verdict.UNKNOWN
+
+
+def test_a_band_takes_nothing_of_a_worker_that_does_not_own_it():
+    book = ledger()
+    book.grant(KEY, 0, 1, "worker-1")
+    assert book.offer(replace(tile(0, 1, 0, TOTAL), worker="evil")) is Verdict.ALIEN
+    assert book.offer(tile(0, 1, 0, TOTAL)) is Verdict.ACCEPTED
