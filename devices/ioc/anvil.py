@@ -58,8 +58,12 @@ class AnvilWatch:
 
     def ruby(self, count: float, gpa: float) -> str:
         """Take a ruby pressure, GPa, and the number of its spectrum; returns what is suspicious, else an empty text."""
-        before, self._ruby = self._ruby, (count, gpa)
-        fall = 0.0 if before is None or before[0] == count else before[1] - gpa
+        before = self._ruby
+        if before is not None and before[0] == count:
+            # pressure and number are heard one after the other: what was before stays until the number is a new one
+            return ""
+        self._ruby = (count, gpa)
+        fall = 0.0 if before is None else before[1] - gpa
         if not self._rules.ruby_fall_gpa or fall <= self._rules.ruby_fall_gpa:
             return ""
         return f"the ruby fell by {fall:.1f} GPa to {gpa:.1f} GPa"

@@ -89,9 +89,9 @@ class Broken:
 
 def test_the_twins_broken_anvil_is_seen_by_its_ruby_and_survives_a_restart_of_the_guard(make_guarded):
     rig = make_guarded()
+    broken = Broken(rig)
     for _ in range(2):
         rig.put("RUBY:ACQUIRE", 1)
-    broken = Broken(rig)  # the field's ramp takes many of the guard's looks: it has seen the sound ruby
     assert rig.get("GUARD:FAULTS", text=True) == ""
     rig.put("TWIN:FAULT:ANVIL_FAILED", 1)
     rig.put("RUBY:ACQUIRE", 1)
