@@ -21,17 +21,17 @@ A run whose `archive` is `sums` has the sums of its passes in the frames' place:
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
-import google_crc32c
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.crc import crc32c
+from stream.hdf5_chunks import ChunkWriter
 from stream.messages import Archive, RunStart, SweepStart
 from stream.records import run_start_from_json, run_start_to_json, sweep_from_record, sweep_to_record
 from stream.sums import SPARE, SUMS, SumPlane, sums_dtype
@@ -64,11 +64,6 @@ class FramesError(OSError):
 
 class CorruptFrameError(FramesError):
     """The bytes of a frame are not those that were written."""
-
-
-def crc32c(frame: NDArray[np.generic]) -> int:
-    """Return the crc32c of a frame's bytes in row order."""
-    return int(google_crc32c.value(np.ascontiguousarray(frame).tobytes()))
 
 
 @dataclass
@@ -111,7 +106,7 @@ class FrameWriter:
         self._rows = _Rows()
         self._count = self._flushed = 0
         self._records_end = self._sweeps = self._holes_made = 0
-        self._doubtful: set[str] = set()
+        self._chunks = ChunkWriter()
         text = run_start_to_json(replace(start, archive=self.archive))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,8 +157,8 @@ class FrameWriter:
         """Append a sweep's opening and flush it: a reader never meets a frame of a sweep it does not know."""
         record = np.frombuffer(sweep_to_record(sweep), dtype="u1")
         end = self._records_end + record.size
-        self._put(self._records, self._records_end, record)
-        self._put(self._offsets, self._sweeps, np.array([end], dtype="<i8"))
+        self._chunks.put(self._records, self._records_end, record)
+        self._chunks.put(self._offsets, self._sweeps, np.array([end], dtype="<i8"))
         self._records_end, self._sweeps = end, self._sweeps + 1
 
     def append(
@@ -183,7 +178,7 @@ class FrameWriter:
         frame
             (y, x) in the declared dtype.
         crc
-            crc32c of its bytes, see `crc32c`.
+            crc32c of its bytes, see `stream.crc`.
 
         Raises
         ------
@@ -203,46 +198,14 @@ class FrameWriter:
     def add_hole(self, sweep: int, pass_index: int, index: int) -> None:
         """Say that the camera lost this frame: no more is to be waited for. What failed may be tried again."""
         self.flush()  # whoever reads of a hole has every frame before it
-        self._put(self._holes, self._holes_made, np.array([[sweep, pass_index, index]], dtype="<i4"))
+        self._chunks.put(self._holes, self._holes_made, np.array([[sweep, pass_index, index]], dtype="<i4"))
         self._holes_made += 1
 
     def _store(self, sweep: int, index: int, frame: NDArray[Any], crc: int) -> int:
         """Write the pixels of the next row; returns the crc32c that the row has."""
         self._frames.resize((max(self._count + 1, self._frames.shape[0]), *self._shape))
-        self._write_chunk(self._frames, self._count, frame)
+        self._chunks.write(self._frames, self._count, frame)
         return crc
-
-    def _write_chunk(self, dataset: Any, row: int, pixels: NDArray[Any]) -> None:
-        """Write the chunk that begins at a row; what failed may be tried again.
-
-        HDF5 remembers the place of the chunk it looked up last, also where writing it failed before it came into the
-        index: a second try would go to that place, end well and be lost. Looking up another one makes it forget.
-        """
-        doubtful, step = dataset.name in self._doubtful, dataset.chunks[0]
-        other = row - step if row else step
-        if doubtful:
-            if dataset.shape[0] <= other and not dataset.name.startswith("/sweeps/"):
-                dataset.resize((other + 1, *dataset.shape[1:]))  # of rows that hold nothing no reader takes notice
-            with contextlib.suppress(OSError, RuntimeError, ValueError):  # it need not be there
-                dataset.id.read_direct_chunk((other, *(0 for _ in dataset.shape[1:])))
-        self._doubtful.add(dataset.name)
-        place = (row, *(0 for _ in dataset.shape[1:]))
-        dataset.id.write_direct_chunk(place, np.ascontiguousarray(pixels))
-        if doubtful and dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
-            raise FramesError(f"row {row} of {self.path} is not in the file although it was written")
-        self._doubtful.discard(dataset.name)
-
-    def _put(self, dataset: Any, start: int, values: NDArray[Any]) -> None:
-        """Write values behind the first `start` ones, and flush."""
-        step = dataset.chunks[0]
-        first = start // step * step
-        dataset.resize((max(start + len(values), dataset.shape[0]), *values.shape[1:]))
-        rows = np.concatenate([dataset[first:start], values])
-        for at in range(0, len(rows), step):
-            chunk = np.full(dataset.chunks, dataset.fillvalue, dataset.dtype)
-            chunk[: len(rows) - at] = rows[at : at + step]
-            self._write_chunk(dataset, first + at, chunk)
-        dataset.flush()
 
     def _note(self, **row: float) -> None:
         """Keep a row of the key columns for the next flush."""
@@ -258,7 +221,7 @@ class FrameWriter:
             return
         self._flush_pixels()
         for name, dataset in self._columns.items():
-            self._put(dataset, self._flushed, np.array(self._rows.values[name], dtype=COLUMNS[name]))
+            self._chunks.put(dataset, self._flushed, np.array(self._rows.values[name], dtype=COLUMNS[name]))
         self._flushed += len(self._rows)
         self._rows = _Rows()
 

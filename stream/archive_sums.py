@@ -135,7 +135,7 @@ class SumsWriter(FrameWriter):
     def _write(self, index: int, plane: NDArray[Any], spare: bool) -> None:
         first = 0 if self._sums is None or spare else self._sums.first_row
         row = first + index
-        self._write_chunk(self._copies[spare], row, plane)
+        self._chunks.write(self._copies[spare], row, plane)
 
     def _of(self, sweep: int) -> _Sums:
         if self._sums is None or self._sums.sweep != sweep:

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from stream.archive_hdf5 import FrameWriter, crc32c
+from stream.archive_hdf5 import FrameWriter
 from stream.assets import frames_data_key, stream_datum, stream_resource
 from stream.catalog import CatalogError
+from stream.crc import crc32c
 from stream.document_log import write_log
 from stream.hdf5_errors import HDF5_ERRORS, reason, require_room
 from stream.ingest import IngestError, Measurement

@@ -19,8 +19,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.archive_hdf5 import COLUMNS, FRAMES, CorruptFrameError, FrameFile, FramesError, FrameWriter, crc32c
+from stream.archive_hdf5 import COLUMNS, FRAMES, CorruptFrameError, FrameFile, FramesError, FrameWriter
 from stream.archive_sums import SumsWriter, make_writer
+from stream.crc import crc32c
 from stream.messages import RunStart, SweepStart
 from stream.ring import Ring, RingError, open_ring_left, run_hash
 from stream.sums import SumPlane, SumsError

@@ -173,7 +173,7 @@ def test_a_spectrum_is_asked_for_and_refusals_say_why(served):
         assert client.reply()[0] == {"reply": 6, "refused": "the map builder does not answer", "arrays": []}
 
 
-def test_the_process_answers_soon_and_ends_cleanly(tmp_path):
+def test_the_process_answers_and_ends_cleanly(tmp_path):
     port = free_port()
     began = time.monotonic()
     with web_process(tmp_path, port) as (process, stream):
